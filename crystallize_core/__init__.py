@@ -1,0 +1,146 @@
+"""Reproducible, replicated experiments, made of plugins: the core.
+
+Everything that is public is here; the modules behind it are private but for `hookspecs`, the contract
+that plugin authors read, `errors`, and `testing`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crystallize_core.artifact import Artifact, ArtifactList, ArtifactRecord, CellArtifact
+from crystallize_core.builder import ExperimentBuilder
+from crystallize_core.context import (
+    BASELINE_CONDITION,
+    CONDITION_KEY,
+    REPLICATE_KEY,
+    SEED_USED_KEY,
+    Event,
+    FrozenContext,
+    standalone_context,
+)
+from crystallize_core.datasource import DataSource, ExperimentInput, data_source
+from crystallize_core.errors import (
+    ArtifactError,
+    ConfigurationError,
+    ContextError,
+    ContextKeyError,
+    ContextMutationError,
+    CrystallizeError,
+    DatasourceError,
+    DefinitionError,
+    ExecutorError,
+    FingerprintError,
+    HookError,
+    NotSendableError,
+    PluginError,
+    PluginOrderError,
+    RemoteError,
+    RunError,
+    RunInterrupted,
+    StackError,
+    StepError,
+    StepOptionError,
+    TreatmentError,
+    VerifierError,
+    WiringError,
+    WorkerError,
+)
+from crystallize_core.experiment import Experiment
+from crystallize_core.fingerprint import code_digest, content_digest, register_hasher
+from crystallize_core.hookspecs import hookimpl
+from crystallize_core.hypothesis import Hypothesis, HypothesisResult, hypothesis, rank_by_p_value, verifier
+from crystallize_core.outcome import CellOutcome, Note, ReplicateOutcome
+from crystallize_core.pipeline import Pipeline, pipeline
+from crystallize_core.plugin import BasePlugin
+from crystallize_core.record import PluginRecord, RunInfo, RunRecord
+from crystallize_core.resource import resource_factory
+from crystallize_core.result import Result
+from crystallize_core.samples import ConditionMetrics, ExperimentMetrics, Row
+from crystallize_core.stack.resolve import PluginWarning
+from crystallize_core.step import PipelineStep, pipeline_step
+from crystallize_core.stream import ReplicateStream
+from crystallize_core.treatment import Treatment, treatment
+from crystallize_core.trial import CellTrace
+
+__all__ = [
+    "BASELINE_CONDITION",
+    "CONDITION_KEY",
+    "REPLICATE_KEY",
+    "SEED_USED_KEY",
+    "Artifact",
+    "ArtifactError",
+    "ArtifactList",
+    "ArtifactRecord",
+    "BasePlugin",
+    "CellArtifact",
+    "CellOutcome",
+    "CellTrace",
+    "ConditionMetrics",
+    "ConfigurationError",
+    "ContextError",
+    "ContextKeyError",
+    "ContextMutationError",
+    "CrystallizeError",
+    "DataSource",
+    "DatasourceError",
+    "DefinitionError",
+    "Event",
+    "ExecutorError",
+    "Experiment",
+    "ExperimentBuilder",
+    "ExperimentInput",
+    "ExperimentMetrics",
+    "FingerprintError",
+    "FrozenContext",
+    "HookError",
+    "Hypothesis",
+    "HypothesisResult",
+    "NotSendableError",
+    "Note",
+    "Pipeline",
+    "PipelineStep",
+    "PluginError",
+    "PluginOrderError",
+    "PluginRecord",
+    "PluginWarning",
+    "RemoteError",
+    "ReplicateOutcome",
+    "ReplicateStream",
+    "Result",
+    "Row",
+    "RunError",
+    "RunInfo",
+    "RunInterrupted",
+    "RunRecord",
+    "StackError",
+    "StepError",
+    "StepOptionError",
+    "Treatment",
+    "TreatmentError",
+    "VerifierError",
+    "WiringError",
+    "WorkerError",
+    "code_digest",
+    "content_digest",
+    "data_source",
+    "hookimpl",
+    "hypothesis",
+    "pipeline",
+    "pipeline_step",
+    "rank_by_p_value",
+    "register_hasher",
+    "resource_factory",
+    "standalone_context",
+    "treatment",
+    "verifier",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from crystallize_core.version import version  # noqa: PLC0415 - reading metadata is not free
+
+        return version()
+    message = f"module 'crystallize_core' has no attribute {name!r}"
+    raise AttributeError(message)

@@ -1,0 +1,142 @@
+"""Where cached outputs are: signed files that appear whole or not at all.
+
+Entries are pickles, and unpickling runs code, so that each is signed with a key that only this user can
+read. What is damaged, half written, made by another user or signed with another key is no entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import pickle
+import secrets
+import tempfile
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+__all__ = ["CacheWarning", "FileStore"]
+
+_MAGIC: Final = b"crystallize-entry-1\n"
+_SIGNATURE_SIZE: Final = 32
+_KEY_SIZE: Final = 32
+
+
+class CacheWarning(UserWarning):
+    """Something keeps a step from being cached; the run goes on without."""
+
+
+def cache_folder() -> Path:
+    """`CRYSTALLIZE_CACHE_DIR`, or `.cache` in the current folder."""
+    return Path(os.environ.get("CRYSTALLIZE_CACHE_DIR") or ".cache")
+
+
+def _key_file() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "crystallize" / "cache.key"
+
+
+def _user_key() -> bytes:
+    """The key of this user, made at the first call; outside the cache, so that it does not travel with it."""
+    path = _key_file()
+    with suppress(FileNotFoundError):
+        key = path.read_bytes()
+        if len(key) == _KEY_SIZE:
+            return key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent)
+    try:
+        os.write(descriptor, secrets.token_bytes(_KEY_SIZE))
+        os.fsync(descriptor)
+        os.close(descriptor)
+        with suppress(FileExistsError):  # another process was first; its key is the key
+            os.link(name, path)
+    finally:
+        os.unlink(name)  # noqa: PTH108 - beside the other calls that work on descriptors
+    return path.read_bytes()
+
+
+class FileStore:
+    """Entries in files below a folder.
+
+    Args:
+        folder: Default: `CRYSTALLIZE_CACHE_DIR`, else `.cache` in the current folder.
+
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = cache_folder() if folder is None else folder
+        self._key: bytes | None = None
+        self._broken = False
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """The entry of that name, or None if there is none that can be trusted."""
+        try:
+            content = (self.folder / f"{name}.pkl").read_bytes()
+            if not content.startswith(_MAGIC):
+                return None
+            body = memoryview(content)[len(_MAGIC) :]
+            signature, payload = bytes(body[:_SIGNATURE_SIZE]), body[_SIGNATURE_SIZE:]
+            if not hmac.compare_digest(signature, self._sign(name, payload)):
+                return None
+            entry = pickle.loads(payload)  # noqa: S301 - signed with a key that only this user can read
+        except OSError:
+            return None
+        except Exception:  # noqa: BLE001 - an entry that cannot be read back, for whatever reason, is a miss
+            return None
+        return entry if isinstance(entry, dict) else None
+
+    def write(self, name: str, entry: Mapping[str, Any], *, step: str) -> None:
+        """Keep an entry; what cannot be kept is said once and costs nothing else."""
+        if self._broken:
+            return
+        try:
+            payload = pickle.dumps(dict(entry), protocol=5)
+        except Exception as error:  # noqa: BLE001 - foreign objects may raise anything when pickled
+            text = f"step {step!r} is not cached: its output cannot be pickled ({type(error).__qualname__}: {error})"
+            warn_caller(text, CacheWarning)
+            return
+        try:
+            self._write_file(f"{name}.pkl", _MAGIC + self._sign(name, payload) + payload)
+        except OSError as error:
+            self._broken = True
+            text = f"nothing is cached from here on: {self.folder} cannot be written ({error})"
+            warn_caller(text, CacheWarning)
+
+    def read_text(self, name: str) -> str | None:
+        """A small text that is kept beside the entries, or None."""
+        try:
+            return (self.folder / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def write_text(self, name: str, text: str) -> None:
+        """Keep a small text; a disk that cannot take it is reported when the entry is written."""
+        with suppress(OSError):
+            self._write_file(name, text.encode())
+
+    def _sign(self, name: str, payload: bytes | memoryview) -> bytes:
+        # The name is signed too: an entry that was moved to another name is no entry of that name.
+        if self._key is None:
+            self._key = _user_key()
+        digest = hmac.new(self._key, name.encode(), hashlib.blake2b)
+        digest.update(payload)
+        return digest.digest()[:_SIGNATURE_SIZE]
+
+    def _write_file(self, name: str, content: bytes) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)  # noqa: PTH105 - beside mkstemp, which gives names
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108 - as above
+            raise

@@ -1,0 +1,207 @@
+"""What `crystallize plugins list` shows: each plugin is looked at on its own, so that a broken one hides no other."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, Literal
+
+import attrs
+
+from crystallize_core.errors import CrystallizeError, describe
+from crystallize_core.stack.attached import ActivePlugin, Stack
+from crystallize_core.stack.checking import hooks_of
+from crystallize_core.stack.config import Environment, StackConfig, find_config, from_environment
+from crystallize_core.stack.discovery import EXECUTORS, PLUGINS, Installed, installed
+from crystallize_core.stack.files import load_file
+from crystallize_core.stack.resolve import is_path, resolve
+
+__all__ = ["Catalog", "Entry", "catalog"]
+
+Status = Literal["active", "broken", "disabled", "duplicate", "not active", "not chosen", "not in the stack"]
+_GROUPS: Final = (("plugin", PLUGINS), ("executor", EXECUTORS))
+
+
+@attrs.frozen
+class Entry:
+    """One plugin.
+
+    Attributes:
+        name: Its name in stacks.
+        kind: `plugin`, `executor` or `local`.
+        distribution, version: What it was installed with; None for a local one.
+        origin: What its entry point refers to, or its file.
+        hooks: The hooks that it implements; none where it cannot be imported.
+        status: Whether an experiment that is made here uses it, and why not, in a word or two.
+        reason: The reason in full, where the status does not say it all.
+
+    """
+
+    name: str
+    kind: str
+    distribution: str | None
+    version: str | None
+    origin: str
+    hooks: tuple[str, ...]
+    status: Status
+    reason: str | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether an experiment that is made here uses it."""
+        return self.status == "active"
+
+
+@attrs.frozen
+class Catalog:
+    """All plugins, the active ones first and in the order of the stack.
+
+    Attributes:
+        configuration: Where the stack of this folder is configured; None where it is not.
+        error: Why an experiment that is made here would be refused; None if it would not.
+        plugins: The plugins.
+
+    """
+
+    configuration: str | None
+    error: str | None
+    plugins: tuple[Entry, ...]
+
+
+def catalog() -> Catalog:
+    """Every entry point of plugins and executors, and the local plugins of the stack."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is skipped is listed with its reason
+        here = _Here.found()
+        entries = [*here.installed(), *here.local()]
+    places = {name: at for at, name in enumerate(here.order)}
+    entries.sort(key=lambda entry: (not entry.active, places.get(entry.name, 0), entry.name, entry.distribution or ""))
+    return Catalog(here.config.source, here.error, tuple(entries))
+
+
+@attrs.frozen
+class _Here:
+    """The stack of the current folder, as far as there is one.
+
+    Attributes:
+        config: What the project says; nothing where it cannot be read.
+        environment: What the environment variables say.
+        stack: The plugins that an experiment would get; None where it would be refused.
+        error: Why it would be refused.
+
+    """
+
+    config: StackConfig
+    environment: Environment
+    stack: Stack | None
+    error: str | None
+
+    @classmethod
+    def found(cls) -> _Here:
+        config, environment = StackConfig(), Environment()
+        try:
+            environment = from_environment()
+            config = find_config()
+            return cls(config, environment, resolve(config=config, environment=environment), None)
+        except CrystallizeError as error:
+            return cls(config, environment, None, str(error))
+        except Exception as error:  # noqa: BLE001 - a stranger's plugin may fail in any way while it is made
+            return cls(config, environment, None, describe(error))
+
+    @property
+    def order(self) -> list[str]:
+        """The names of the active plugins in their order."""
+        return [plugin.name for plugin in self.stack or ()]
+
+    # What is installed --------------------------------------------------------------------------
+
+    def installed(self) -> list[Entry]:
+        """The entry points of plugins and executors."""
+        entries = []
+        for kind, group in _GROUPS:
+            by_name: dict[str, list[Installed]] = {}
+            for item in installed(group):
+                by_name.setdefault(item.name, []).append(item)
+            entries += [self._entry(kind, item, same) for same in by_name.values() for item in same]
+        return entries
+
+    def _entry(self, kind: str, item: Installed, same: Sequence[Installed]) -> Entry:
+        hooks: tuple[str, ...] = ()
+        loaded: Any = None
+        problem: str | None = None
+        try:
+            loaded = item.load()
+            hooks = _hooks(loaded, item.name)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it is what is to be listed
+            problem = str(error) if isinstance(error, CrystallizeError) else describe(error)
+        status, reason = self._status(kind, item, same, loaded, problem)
+        origin = (item.distribution, item.version, item.value)
+        return Entry(item.name, kind, *origin, hooks, status, reason)
+
+    def _status(
+        self, kind: str, item: Installed, same: Sequence[Installed], loaded: Any, problem: str | None
+    ) -> tuple[Status, str | None]:
+        if problem is None and any(_is_made_of(plugin, item.name, loaded) for plugin in self.stack or ()):
+            return "active", None
+        if item.name in self.environment.disable:
+            return "disabled", "disabled by CRYSTALLIZE_DISABLE"
+        if item.name in self.config.disable:
+            return "disabled", f"disabled in {self.config.source}"
+        if len(same) > 1:
+            owners = " and ".join(f"{other.distribution} {other.version}" for other in same)
+            return "duplicate", f"shipped by {owners}; uninstall one of them, or disable = [{item.name!r}]"
+        if problem is not None:
+            return "broken", problem
+        return self._left_out(kind, item.name)
+
+    def _left_out(self, kind: str, name: str) -> tuple[Status, str | None]:
+        """Why a plugin that could be used is not."""
+        if self.stack is None:
+            return "not active", None  # the catalog has the error
+        skipped = next((s for s in self.stack.skipped if s.name == name), None)
+        if skipped is not None:
+            return "broken", skipped.reason
+        if kind == "executor":
+            return "not chosen", None
+        if not self.environment.autoload:
+            return "not in the stack", "CRYSTALLIZE_AUTOLOAD is off"
+        return "not in the stack", f"{self.config.source} does not name it"
+
+    # What lies beside the configuration ---------------------------------------------------------
+
+    def local(self) -> list[Entry]:
+        """The plugins of local files: as they are in the stack, or by file where there is no stack."""
+        if self.stack is None:
+            return [_local_file(self.config.folder / name) for name in self.config.plugins or () if is_path(name)]
+        return [
+            Entry(
+                plugin.name, "local", None, None, plugin.origin, tuple(hooks_of(plugin.plugin, plugin.name)), "active"
+            )
+            for plugin in self.stack
+            if plugin.origin != "entry point"
+        ]
+
+
+def _local_file(path: Path) -> Entry:
+    status: Status = "not active"
+    reason = None
+    try:
+        load_file(path)
+    except CrystallizeError as error:
+        status, reason = "broken", str(error)
+    return Entry(path.stem, "local", None, None, str(path), (), status, reason)
+
+
+def _hooks(loaded: Any, name: str) -> tuple[str, ...]:
+    """The hooks of what an entry point refers to; a class is not called, as its options are not known here."""
+    plugin = object.__new__(loaded) if isinstance(loaded, type) else loaded
+    found: Mapping[str, Any] = hooks_of(plugin, name)
+    return tuple(found)
+
+
+def _is_made_of(plugin: ActivePlugin, name: str, loaded: Any) -> bool:
+    if plugin.name != name or plugin.origin != "entry point":
+        return False
+    return plugin.plugin is loaded or (not isinstance(loaded, ModuleType) and type(plugin.plugin) is loaded)

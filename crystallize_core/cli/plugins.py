@@ -1,0 +1,60 @@
+"""`crystallize plugins`: what is installed, and what of it is active here."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from crystallize_core.cli.catalog import Catalog, Entry
+
+__all__ = ["plugins"]
+
+
+@click.group()
+def plugins() -> None:
+    """Look at the plugins that are installed."""
+
+
+@plugins.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_plugins(*, as_json: bool) -> None:
+    """List every installed plugin and executor, and those in local files, and say which are active here.
+
+    Works where plugins or the configuration are broken, and says what is wrong with them. The active ones come first,
+    in the order of the stack.
+    """
+    from crystallize_core.cli.catalog import catalog  # noqa: PLC0415 - not for --help
+    from crystallize_core.cli.output import own_output, say  # noqa: PLC0415 - as above
+
+    with own_output():  # plugins may print while they are imported
+        found = catalog()
+    say(json.dumps(_as_json(found), indent=2) if as_json else _as_text(found))
+
+
+def _as_json(found: Catalog) -> dict[str, Any]:
+    import attrs  # noqa: PLC0415 - not for --help
+
+    entries = [attrs.asdict(entry) | {"active": entry.active} for entry in found.plugins]
+    return {"configuration": found.configuration, "error": found.error, "plugins": entries}
+
+
+def _as_text(found: Catalog) -> str:
+    from crystallize_core.result_text import table  # noqa: PLC0415 - not for --help
+
+    header = ("name", "kind", "distribution", "version", "status", "hooks")
+    rows = [_row(entry) for entry in found.plugins]
+    parts = [
+        table(header, rows, words=True) if rows else ["no plugins are installed"],
+        [f"{entry.name}: {entry.reason}" for entry in found.plugins if entry.reason],
+        [f"configuration: {found.configuration or 'none, every installed plugin is active'}"],
+        [f"error: {found.error}"] if found.error else [],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    owner = entry.distribution or entry.origin
+    return entry.name, entry.kind, owner, entry.version or "-", entry.status, ", ".join(entry.hooks) or "-"

@@ -1,0 +1,232 @@
+"""`crystallize run`: find an experiment, run it, print what it came to."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from crystallize_core.experiment import Experiment
+    from crystallize_core.result import Result
+
+__all__ = ["run"]
+
+FAILED = 1
+INTERRUPTED = 130
+
+
+def _check_folder(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse before the run what would lose its result afterwards."""
+    if path is not None and not path.absolute().parent.is_dir():
+        message = f"there is no folder {path.absolute().parent}"
+        raise click.BadParameter(message)
+    return path
+
+
+def _set_profile(_: click.Context, __: click.Parameter, profile: str | None) -> None:
+    """Choose the profile before anything is loaded; workers inherit the environment."""
+    if profile is not None:
+        os.environ["CRYSTALLIZE_PROFILE"] = profile
+
+
+@click.command()
+@click.argument("target")
+@click.option("--replicates", type=click.IntRange(min=1), metavar="N", help="Repeat all conditions N times.")
+@click.option(
+    "--treatment",
+    "treatments",
+    multiple=True,
+    metavar="T",
+    help="Compare only this treatment with the baseline; may be repeated. `baseline` alone compares none.",
+)
+@click.option("--executor", metavar="E", help="Run the replicates with this executor, such as serial or process.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a key of initial_ctx; VALUE is read as TOML or JSON, and else as text. May be repeated.",
+)
+@click.option(
+    "--profile",
+    metavar="P",
+    expose_value=False,
+    is_eager=True,
+    callback=_set_profile,
+    help="Use this profile of the project's configuration.",
+)
+@click.option(
+    "--provenance",
+    type=click.Choice(["first", "all", "none"]),
+    default="first",
+    show_default=True,
+    help="Keep records of the steps of the first replicate, of all, or of none.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else, to standard output.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    callback=_check_folder,
+    help="Write the result to FILE as JSON, too.",
+)
+@click.pass_context
+def run(
+    ctx: click.Context,
+    *,
+    target: str,
+    replicates: int | None,
+    treatments: tuple[str, ...],
+    executor: str | None,
+    settings: tuple[str, ...],
+    provenance: str,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Run the experiment TARGET and print what it came to.
+
+    TARGET is file.py or package.module, with :NAME behind it where there are several experiments. NAME is an Experiment
+    or a function without arguments that returns one.
+
+    The exit code is 0 when all went well; 1 when cells, verifiers or plugins failed; 2 when nothing ran because of a
+    mistake; 130 after Ctrl-C, which prints what was finished.
+    """
+    with _output_for(as_json), _warnings_told() as warned:
+        result, failure = _outcome(target, treatments, settings, warned, replicates, executor, provenance)
+    if result is not None:
+        _show(result, as_json=as_json)
+        if output is not None:
+            _write(result, output)
+    ctx.exit(_verdict(ctx, result, failure))
+
+
+def _outcome(
+    target: str, treatments: tuple[str, ...], settings: tuple[str, ...], warned: list[str], *options: Any
+) -> tuple[Result | None, BaseException | None]:
+    """The result of the run, and what ended it early; what ended it before anything ran is raised."""
+    from crystallize_core.cli.target import find_experiment  # noqa: PLC0415 - not for --help
+    from crystallize_core.errors import CrystallizeError, RunInterrupted  # noqa: PLC0415 - as above
+
+    replicates, executor, provenance = options
+    try:
+        experiment = find_experiment(target)
+        if settings:
+            experiment = _with_settings(experiment, settings)
+        chosen = _chosen(experiment, treatments) if treatments else None
+        return experiment.run(treatments=chosen, replicates=replicates, executor=executor, provenance=provenance), None
+    except RunInterrupted as interruption:
+        return interruption.result, interruption
+    except CrystallizeError as error:
+        if "result" in vars(error):  # an essential plugin failed in this process, and nothing that was finished is lost
+            return error.result, error
+        for text in warned:  # otherwise they are in the result
+            click.echo(f"warning: {text}", err=True)
+        raise
+
+
+def _chosen(experiment: Experiment, names: tuple[str, ...]) -> list[Any]:
+    """The treatments of these names; one that configures the baseline is always among them."""
+    from crystallize_core.context import BASELINE_CONDITION  # noqa: PLC0415 - not for --help
+    from crystallize_core.errors import DefinitionError, did_you_mean  # noqa: PLC0415 - as above
+
+    by_name = {treatment.name: treatment for treatment in experiment.treatments}
+    known = {*by_name, BASELINE_CONDITION}
+    problems = [
+        f"there is no treatment {name!r}; {did_you_mean(name, known, listing='the conditions are')}"
+        for name in names
+        if name not in known
+    ]
+    if problems:
+        raise DefinitionError("\n  ".join(problems), experiment=experiment.name)
+    return [treatment for name, treatment in by_name.items() if name in names or treatment.is_baseline]
+
+
+def _with_settings(experiment: Experiment, settings: tuple[str, ...]) -> Experiment:
+    from crystallize_core.cli.settings import with_settings  # noqa: PLC0415 - not for --help
+
+    changed, doubts = with_settings(experiment, settings)
+    for doubt in doubts:
+        click.echo(f"warning: {doubt}", err=True)
+    return changed
+
+
+def _show(result: Result, *, as_json: bool) -> None:
+    from crystallize_core.cli.output import say  # noqa: PLC0415 - not for --help
+
+    say(json.dumps(result.to_dict(), indent=2, allow_nan=False) if as_json else str(result))
+
+
+def _write(result: Result, path: Path) -> None:
+    try:
+        result.to_json(path)
+    except OSError as error:
+        message = f"the result cannot be written to {path}: {error.strerror or error}"
+        raise click.ClickException(message) from error
+
+
+def _verdict(ctx: click.Context, result: Result | None, failure: BaseException | None) -> int:
+    """The exit code; says on standard error why it is not 0."""
+    from crystallize_core.cli.messages import message_of, place_of  # noqa: PLC0415 - not for --help
+
+    if result is None:
+        return FAILED
+    if isinstance(failure, KeyboardInterrupt):
+        click.echo(f"interrupted: {_finished(result)}", err=True)
+        return INTERRUPTED
+    with_traceback = bool(ctx.find_root().params.get("traceback"))
+    if failure is not None:
+        click.echo(message_of(failure, with_traceback=with_traceback), err=True)
+        return FAILED
+    first = next(iter(result.errors.values()), None)
+    if first is not None:
+        place = place_of(first)
+        if with_traceback:
+            click.echo(message_of(first, with_traceback=True), err=True)
+        elif place is not None:
+            click.echo(f"the first failure came from {place}", err=True)
+    return FAILED if first is not None or any(h.errors for h in result.metrics.hypotheses) else 0
+
+
+def _finished(result: Result) -> str:
+    """What is left of an interrupted run, in words."""
+    info = result.run.info
+    kept = {row.replicate for row in result.rows()}
+    for condition in result.metrics.conditions.values():
+        kept.update(condition.failed)
+    if not kept:
+        return f"none of {info.replicates} replicates was finished"
+    return f"{len(kept)} of {info.replicates} replicates were finished and are in the result, with their verdicts"
+
+
+def _output_for(as_json: bool) -> contextlib.AbstractContextManager[None]:  # noqa: FBT001 - one flag, one line
+    from crystallize_core.cli.output import own_output  # noqa: PLC0415 - not for --help
+
+    return own_output() if as_json else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _warnings_told() -> Iterator[list[str]]:
+    """Collect the warnings about plugins, which are in the result as well; show all others as always."""
+    from crystallize_core.stack.resolve import PluginWarning  # noqa: PLC0415 - not for --help
+
+    told: list[str] = []
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, PluginWarning):
+            told.extend([str(message)] * (str(message) not in told))
+        else:
+            usual(message, category, *where, **more)
+
+    warnings.showwarning = show
+    try:
+        yield told
+    finally:
+        warnings.showwarning = usual

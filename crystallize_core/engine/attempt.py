@@ -1,0 +1,129 @@
+"""Attempts: what the policies around a step call, as often as they like.
+
+A policy gets `call(data, ctx)`. Each call makes a fresh view of the cell for the step, so that an attempt
+starts from the same state as the one before it and leaves nothing when it fails. The context that the
+policy itself holds remembers which attempt succeeded last; the engine commits that one and no other. An
+attempt that was given up and still runs in some thread holds a view that nobody will commit.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from crystallize_core.context import CellState, StepContext, forget_reads
+from crystallize_core.errors import HookError
+
+if TYPE_CHECKING:
+    from crystallize_core.engine.hooks import HookCalls
+    from crystallize_core.wiring import WiredStep
+
+__all__ = ["PolicyContext", "attempts_of"]
+
+
+class PolicyContext(StepContext):
+    """The context of one execution of a step, as the policies around it see it.
+
+    What a policy emits or records here is committed with the step.
+    """
+
+    def __init__(self, state: CellState, step_name: str, failed: Callable[[StepContext, BaseException], None]) -> None:
+        super().__init__(
+            _state=state,
+            step_name=step_name,
+            _failed=failed,
+            _attempts=0,
+            _current=None,
+            _winner=None,
+            _lock=threading.Lock(),
+        )
+
+    def begin(self) -> StepContext:
+        """A fresh view for the next attempt."""
+        fields = self.__dict__
+        with fields["_lock"]:
+            fields["_attempts"] += 1
+            view = StepContext(_state=self._state, step_name=self.step_name, attempt=fields["_attempts"])
+            fields["_current"] = view
+            fields["_winner"] = None
+        return view
+
+    def succeed(self, view: StepContext) -> None:
+        """Note that this attempt succeeded, unless it was given up or overtaken meanwhile."""
+        fields = self.__dict__
+        with fields["_lock"]:
+            if fields["_current"] is view:
+                fields["_winner"] = view
+
+    def fail(self, view: StepContext, error: BaseException) -> None:
+        """Note that this attempt failed, unless it was given up or overtaken meanwhile."""
+        fields = self.__dict__
+        with fields["_lock"]:
+            if fields["_current"] is not view:
+                return
+            fields["_current"] = None
+        fields["_failed"](view, error)
+
+    def abandon(self, error: BaseException) -> None:
+        """Give up the attempt that runs now; for policies that cannot wait for its end.
+
+        Args:
+            error: Why; it is what `step_failed` is told.
+
+        """
+        view = self.__dict__["_current"]
+        if view is not None:
+            self.fail(view, error)
+
+    @property
+    def winner(self) -> StepContext | None:
+        """The view of the attempt that succeeded; None where a policy answered without one."""
+        winner: StepContext | None = self.__dict__["_winner"]
+        return winner
+
+
+def attempts_of(wired: WiredStep, hooks: HookCalls, experiment: Any) -> Callable[[Any, Any], Any]:
+    """The `call` that policies get: one attempt of the step, sync or async as the step is."""
+    step, invoke = wired.step, wired.invoke
+
+    def started(ctx: PolicyContext) -> StepContext:
+        view = ctx.begin()
+        if hooks.before_step is not None:
+            hooks.before_step(experiment, step, view)
+            forget_reads(view)
+        return view
+
+    def attempt(data: Any, ctx: PolicyContext) -> Any:
+        view = started(ctx)
+        try:
+            output = invoke(data, view)
+        except BaseException as error:
+            ctx.fail(view, error)
+            raise
+        ctx.succeed(view)
+        return output
+
+    async def async_attempt(data: Any, ctx: PolicyContext) -> Any:
+        view = started(ctx)
+        try:
+            output = await invoke(data, view)
+        except BaseException as error:
+            ctx.fail(view, error)
+            raise
+        ctx.succeed(view)
+        return output
+
+    return async_attempt if step.is_async else attempt
+
+
+def failure_reporter(
+    wired: WiredStep, hooks: HookCalls, experiment: Any
+) -> Callable[[StepContext, BaseException], None]:
+    """What tells `step_failed` of a failed attempt."""
+
+    def report(view: StepContext, error: BaseException) -> None:
+        if hooks.step_failed is not None and not isinstance(error, HookError):
+            hooks.step_failed(experiment, wired.step, view, error, view.attempt)
+
+    return report

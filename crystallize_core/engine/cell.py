@@ -1,0 +1,191 @@
+"""The inner loop: the steps of one cell, one after the other.
+
+Everything here is a generator that yields what has to be awaited and is sent the answer, so that the same
+code runs under `run` and under `arun`. `drive.py` holds the two ways to drive it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from array import array
+from collections.abc import Generator, Mapping
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, Final
+
+from crystallize_core.context import SHARED_TYPES, CellState, Metric, StepContext, checked_metric, forget_reads
+from crystallize_core.engine.attempt import PolicyContext
+from crystallize_core.errors import DefinitionError, HookError, StepError, describe
+
+if TYPE_CHECKING:
+    from crystallize_core.engine.observe import Observer
+    from crystallize_core.engine.plan import Plan, PlannedStep
+
+__all__ = ["Awaiting", "run_steps"]
+
+Awaiting = Generator[Any, Any, Any]
+"""Yields awaitables, is sent what they came to, returns a result."""
+
+PLAIN: Final = 0
+PAIR: Final = 1
+AWAITABLE: Final = 2
+_kinds: dict[type, int] = {}
+"""What to do with an output, by its type; looked up once per step."""
+METRICS_PAIR: Final = 2
+
+
+def _kind_of(kind: type) -> int:
+    if issubclass(kind, tuple) and not hasattr(kind, "_fields"):
+        found = PAIR
+    elif hasattr(kind, "__await__") or issubclass(kind, type(_generator_coroutine())):
+        found = AWAITABLE
+    else:
+        found = PLAIN
+    if len(_kinds) < 10_000:  # noqa: PLR2004 - types made in a loop must not fill the memory
+        _kinds[kind] = found
+    return found
+
+
+def _generator_coroutine() -> Any:
+    coroutine = _nothing()
+    coroutine.close()
+    return coroutine
+
+
+async def _nothing() -> None:
+    """Gives its type to the table above."""
+
+
+def run_steps(
+    plan: Plan, state: CellState, data: Any, durations: array[int], observer: Observer | None = None
+) -> Awaiting:
+    """Run the steps of one cell and return the output of the last one.
+
+    The body of the loop is written out where a call would cost as much as what it does; the uncommon
+    ways (policies, cache, observation) are calls.
+
+    Raises:
+        StepError: A step raised.
+        HookError: A hook of an essential plugin raised.
+
+    """
+    hooks, experiment, clock = plan.hooks, plan.experiment, perf_counter_ns
+    mark = None
+    start = clock()
+    for planned, name, invoke, policy, cache in plan.rows:
+        given = data
+        if observer is not None:
+            mark = observer.mark(state)
+        ctx = StepContext(_state=state, step_name=name)
+        hit, rows = False, None
+        try:
+            if cache is None:
+                if policy is None:
+                    if hooks.before_step is not None:
+                        hooks.before_step(experiment, planned.step, ctx)
+                        if ctx._reads is not None:  # noqa: SLF001 - what hooks read is not the step's doing
+                            forget_reads(ctx)
+                    data = invoke(data, ctx)
+                else:
+                    ctx, data = yield from _run_policy(planned, state, data)
+                kind = _kinds.get(type(data))
+                if kind is None:
+                    kind = _kind_of(type(data))
+                if kind:
+                    if kind == AWAITABLE:
+                        data = yield data
+                    data, rows = split_metrics(data)
+            else:
+                ctx, data, hit = yield from _run_cached(planned, plan, ctx, data)
+        except Exception as error:
+            if observer is not None:
+                observer.failed(planned, ctx, given, error)
+            if isinstance(error, HookError):
+                error.address.setdefault("step", name)
+                raise
+            if policy is None:
+                _report(planned, ctx, error)
+            raise StepError(f"step {name!r} failed: {describe(error)}", step=name) from error
+        if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits
+            state.commit(ctx._stage)  # type: ignore[arg-type]  # noqa: SLF001 - the stage of a step is never the state itself
+        if rows:
+            state.metrics += rows
+        end = clock()
+        durations.append(end - start)
+        start = end
+        if observer is not None:
+            observer.finished(planned, ctx, given, data, mark, durations[-1], hit=hit)
+        if hooks.after_step is not None:
+            hooks.after_step(experiment, planned.step, data, ctx)
+            start = clock()
+    return data
+
+
+def split_metrics(output: Any) -> tuple[Any, list[Metric] | None]:
+    """The output and None; of `(output, {"metric": value})` the first half and the metrics."""
+    if type(output) is not tuple or len(output) != METRICS_PAIR or not isinstance(output[1], Mapping):
+        return output, None
+    return output[0], [
+        (name, value, None) if type(value) in SHARED_TYPES and type(name) is str and name else checked_metric(name, value)
+        for name, value in output[1].items()
+    ]
+
+
+def _run_policy(planned: PlannedStep, state: CellState, data: Any) -> Generator[Any, Any, tuple[StepContext, Any]]:
+    """Run a step through its policies; what the winning attempt staged is in the view that is returned."""
+    outer = PolicyContext(state, planned.name, planned.report)
+    assert planned.policy is not None  # noqa: S101 - the caller looked
+    output = planned.policy(data, outer)
+    if _kinds.get(type(output), PLAIN) == AWAITABLE or inspect.isawaitable(output):
+        if not planned.step.is_async:
+            message = (
+                f"step {planned.name!r} is a plain function that returned something to await, which its policies "
+                f"cannot watch over; write it as `async def`"
+            )
+            raise DefinitionError(message)
+        output = yield output
+    winner = outer.winner
+    if winner is None:
+        return outer, output
+    extra = outer._stage  # noqa: SLF001 - what the policies themselves had to say
+    if extra is not None:
+        stage = winner._open_stage()  # noqa: SLF001 - as above
+        stage.events += extra.events
+        stage.metrics += extra.metrics
+        stage.artifacts += extra.artifacts
+    return winner, output
+
+
+def _run_cached(
+    planned: PlannedStep, plan: Plan, ctx: StepContext, data: Any
+) -> Generator[Any, Any, tuple[StepContext, Any, bool]]:
+    """Answer from the cache, or run the step and keep what it came to."""
+    cache = planned.cache
+    assert cache is not None  # noqa: S101 - the caller looked
+    state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
+    lookup = cache.look_up(data, state)
+    if lookup.entry is not None:
+        lookup.entry.replay(ctx)
+        return ctx, lookup.entry.output, True
+    if planned.policy is not None:
+        ctx, output = yield from _run_policy(planned, state, data)
+    else:
+        if plan.hooks.before_step is not None:
+            plan.hooks.before_step(plan.experiment, planned.step, ctx)
+            forget_reads(ctx)
+        output = planned.invoke(data, ctx)
+        if inspect.isawaitable(output):
+            output = yield output
+    output, rows = split_metrics(output)
+    if rows:
+        ctx._open_stage().metrics.extend(rows)  # noqa: SLF001 - as above
+    cache.store(lookup, output, ctx)
+    return ctx, output, False
+
+
+def _report(planned: PlannedStep, ctx: StepContext, error: Exception) -> None:
+    """Tell the plugins of the error; where one of them fails in turn, its error says what it was told of."""
+    try:
+        planned.report(ctx, error)
+    except HookError as failure:
+        failure.add_note(f"and: step {planned.name!r} failed: {describe(error)}")
+        raise

@@ -1,0 +1,117 @@
+"""The two ways to drive the generators of the engine: from a plain call, and from a coroutine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from crystallize_core.engine.cell import Awaiting
+
+__all__ = ["Loops", "adrive", "drive"]
+
+
+class Loops:
+    """The event loops of one run: one per thread, made when the first awaitable comes up.
+
+    One loop for a whole run, so that a client that belongs to a loop can be used by all replicates.
+    """
+
+    def __init__(self) -> None:
+        self._runners: dict[int, asyncio.Runner] = {}
+        self._lock = threading.Lock()
+
+    def run(self, awaitable: Awaitable[Any]) -> Any:
+        """Wait for it, also where this thread has a running loop already."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self._runner().run(_awaited(awaitable))
+        return self._in_thread(awaitable)
+
+    def _runner(self) -> asyncio.Runner:
+        key = threading.get_ident()
+        runner = self._runners.get(key)
+        if runner is None:
+            runner = asyncio.Runner()
+            with self._lock:
+                self._runners[key] = runner
+        return runner
+
+    def _in_thread(self, awaitable: Awaitable[Any]) -> Any:
+        # A loop that runs cannot be entered again (a notebook has one): wait in a thread of its own.
+        outcome: dict[str, Any] = {}
+        context = contextvars.copy_context()
+
+        def wait() -> None:
+            try:
+                outcome["value"] = context.run(self._runner().run, _awaited(awaitable))
+            except BaseException as error:  # noqa: BLE001 - carried over to the thread that waits
+                outcome["error"] = error
+            finally:
+                self._close(threading.get_ident())
+
+        thread = threading.Thread(target=wait, name="crystallize-await")
+        thread.start()
+        thread.join()
+        if "error" in outcome:
+            raise outcome["error"]
+        return outcome["value"]
+
+    def _close(self, key: int) -> None:
+        with self._lock:
+            runner = self._runners.pop(key, None)
+        if runner is not None:
+            runner.close()
+
+    def close(self) -> None:
+        """Close the loops that are left, when the run is over."""
+        own = threading.get_ident()
+        self._close(own)
+        with self._lock:
+            left, self._runners = list(self._runners.values()), {}
+        for runner in left:
+            # Their threads have ended; only the loop's file descriptors are left to give back.
+            loop = runner.get_loop()
+            if not loop.is_running() and not loop.is_closed():
+                loop.close()
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+def drive(work: Awaiting, loops: Loops) -> Any:
+    """Run to the end and return the result."""
+    try:
+        awaitable = next(work)
+        while True:
+            try:
+                answer = loops.run(awaitable)
+            except BaseException as error:  # noqa: BLE001 - the generator decides what it means
+                awaitable = work.throw(error)
+            else:
+                awaitable = work.send(answer)
+    except StopIteration as end:
+        return end.value
+
+
+async def adrive(work: Awaiting) -> Any:
+    """Run to the end on the loop of the caller and return the result."""
+    try:
+        awaitable = next(work)
+        while True:
+            try:
+                answer = await awaitable
+            except BaseException as error:  # noqa: BLE001 - as above, cancellation included
+                awaitable = work.throw(error)
+            else:
+                awaitable = work.send(answer)
+    except StopIteration as end:
+        return end.value
+
+

@@ -1,0 +1,159 @@
+"""The plan: what is decided once per stack and pipeline, so that nothing has to be decided per step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from crystallize_core.artifact import Artifact
+from crystallize_core.cache import StepCache
+from crystallize_core.engine.attempt import attempts_of, failure_reporter
+from crystallize_core.engine.hooks import HookCalls
+from crystallize_core.errors import PluginError, StepOptionError, describe, did_you_mean, safe_str
+from crystallize_core.stack.options import check_value
+from crystallize_core.step import PipelineStep
+from crystallize_core.wiring import WiredStep, wire
+
+__all__ = ["Plan", "PlannedStep", "compile_plan"]
+
+PROVIDERS = {
+    "retry": "crystallize-retries",
+    "timeout": "crystallize-retries",
+    "fallback": "crystallize-retries",
+    "circuit_breaker": "crystallize-retries",
+}
+"""Where the step options of the official plugins come from, for the message of those who lack them."""
+
+
+@attrs.frozen
+class PlannedStep:
+    """A step with everything that was decided about it.
+
+    Attributes:
+        wired: The step and how its parameters are filled.
+        step, name, invoke: The parts of `wired` that the inner loop reads.
+        policy: The composed policies around its attempts; None where no policy wants it.
+        report: Tells `step_failed` of a failed attempt.
+        cache: Where its outputs are kept; None where it is not cacheable.
+
+    """
+
+    wired: WiredStep
+    step: PipelineStep
+    name: str
+    invoke: Callable[[Any, Any], Any]
+    policy: Callable[[Any, Any], Any] | None
+    report: Callable[[Any, BaseException], None]
+    cache: StepCache | None
+
+
+@attrs.frozen
+class Plan:
+    """The steps in the order in which they run, with the hooks that are called around them."""
+
+    steps: tuple[PlannedStep, ...]
+    hooks: HookCalls
+    experiment: Any
+    rows: tuple[tuple[PlannedStep, str, Any, Any, StepCache | None], ...] = attrs.field(init=False, repr=False)
+    """What the inner loop needs of each step, as a tuple: unpacking it is cheaper than five attributes."""
+
+    def __attrs_post_init__(self) -> None:
+        rows = tuple((planned, planned.name, planned.invoke, planned.policy, planned.cache) for planned in self.steps)
+        object.__setattr__(self, "rows", rows)
+
+
+def compile_plan(
+    steps: Sequence[PipelineStep],
+    hooks: HookCalls,
+    experiment: Any = None,
+    *,
+    conditions: Mapping[str, frozenset[str]] | None = None,
+    outputs: Sequence[Artifact] = (),
+    where: str = "pipeline",
+) -> Plan:
+    """Decide everything that can be decided before the first replicate.
+
+    Raises:
+        WiringError: Parameters that nothing fills.
+        StepOptionError: Options that no plugin claims, or of the wrong type.
+
+    """
+    wired = wire(steps, conditions=conditions, outputs=outputs, where=where)
+    _check_options(wired, hooks, where)
+    planned = tuple(_planned(step, hooks, experiment) for step in wired)
+    return Plan(planned, hooks, experiment)
+
+
+def _planned(wired: WiredStep, hooks: HookCalls, experiment: Any) -> PlannedStep:
+    step = wired.step
+    policy = _composed(wired, hooks, experiment)
+    return PlannedStep(
+        wired=wired,
+        step=step,
+        name=wired.name,
+        invoke=wired.invoke,
+        policy=policy,
+        report=failure_reporter(wired, hooks, experiment),
+        cache=StepCache.of(wired, _dependencies(step, hooks, experiment)) if step.cacheable else None,
+    )
+
+
+def _dependencies(step: PipelineStep, hooks: HookCalls, experiment: Any) -> Callable[[Any], list[tuple[str, Any]]]:
+    """What asks plugins on what else the output of a cacheable step depends."""
+
+    def ask(ctx: Any) -> list[tuple[str, Any]]:
+        return [(plugin.name, found) for plugin, found in hooks.collect("cache_dependencies", experiment, step, ctx)]
+
+    return ask if hooks.has("cache_dependencies") else lambda ctx: []  # noqa: ARG005 - called alike
+
+
+def _composed(wired: WiredStep, hooks: HookCalls, experiment: Any) -> Callable[[Any, Any], Any] | None:
+    """The policies of all plugins around one attempt; the first plugin of the stack is the outermost."""
+    attempt = call = attempts_of(wired, hooks, experiment)
+    # The innermost is asked first, because each gets what it is to be put around.
+    for plugin, wrapper in reversed(list(hooks.wrappers())):
+        found = wrapper(experiment, wired.step, call)
+        if found is None:
+            continue
+        if not callable(found):
+            message = f"wrap_step of plugin {plugin.name!r} must return a callable or None, found {type(found).__qualname__}"
+            raise PluginError(message, plugin=plugin.name, hook="wrap_step", step=wired.name)
+        call = found
+    return None if call is attempt else call
+
+
+def _check_options(wired: Sequence[WiredStep], hooks: HookCalls, where: str) -> None:
+    claims: dict[str, tuple[str, Any]] = {}
+    for plugin, options in hooks.collect("step_options"):
+        for name, expected in dict(options or {}).items():
+            if name in claims:
+                message = f"step option {name!r} is claimed by {claims[name][0]!r} and by {plugin.name!r}; disable one of them"
+                raise PluginError(message, plugin=plugin.name, hook="step_options")
+            claims[name] = plugin.name, expected
+    problems = [
+        problem
+        for step in wired
+        for name, value in dict(step.step.options).items()
+        for problem in _option_problem(step.name, name, value, claims)
+    ]
+    if problems:
+        raise StepOptionError(f"{where}:" + "".join(f"\n  {problem}" for problem in problems))
+
+
+def _option_problem(step: str, name: str, value: Any, claims: Mapping[str, tuple[str, Any]]) -> list[str]:
+    if name not in claims:
+        hint = did_you_mean(name, [*claims, *PROVIDERS]) if name not in PROVIDERS else f"pip install {PROVIDERS[name]}"
+        if name not in PROVIDERS and "did you mean" not in hint:
+            hint = did_you_mean("", claims, listing="its step options are") if claims else "it has no step options."
+        return [f"step {step!r} asks for {name}={value!r}, but nothing in the stack provides {name!r}: {hint}"]
+    plugin, expected = claims[name]
+    if callable(expected) and not isinstance(expected, type) and not hasattr(expected, "__origin__"):
+        try:
+            expected(value)
+        except Exception as error:  # noqa: BLE001 - a check of a stranger may refuse in any way
+            text = (isinstance(error, (ValueError, TypeError)) and safe_str(error)) or describe(error)
+            return [f"step {step!r}: option {name!r} of plugin {plugin!r}: {text}, found {value!r}"]
+        return []
+    return [f"step {step!r}: option {problem}" for problem in check_value(value, expected, where=name)]

@@ -1,0 +1,150 @@
+"""`replicate_fn`: what an executor calls, here or in another process."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+from crystallize_core.engine.collect import Collector
+from crystallize_core.engine.session import Session
+from crystallize_core.errors import CrystallizeError, NotSendableError, RunError, WorkerError, describe
+from crystallize_core.outcome import CellOutcome, ReplicateOutcome
+from crystallize_core.pickling import MainByValue
+from crystallize_core.stack.files import loaded_files, reload_files
+
+__all__ = ["ReplicateFunction"]
+
+_sessions: dict[str, Session] = {}
+"""The sessions that this worker has rebuilt, by the digest of what it was sent; the last few."""
+KEPT_SESSIONS = 4
+
+
+class ReplicateFunction:
+    """Runs the replicate of a number and returns its outcome.
+
+    In the coordinator it delivers what it ran, so that a plain loop over it is an executor. It pickles to
+    a recipe; a worker attaches its own plugins and only returns outcomes.
+    """
+
+    def __init__(self, session: Session, collector: Collector | None) -> None:
+        self._session = session
+        self._collector = collector
+        self._count = session.run.replicates
+        self._recipe: bytes | None = None
+
+    def __call__(self, replicate: int) -> ReplicateOutcome:
+        """Run one replicate.
+
+        Raises:
+            RunError: The number is not of this run.
+
+        """
+        if type(replicate) is not int or not 0 <= replicate < self._count:
+            raise self._unknown(replicate)
+        outcome = self._session.run_replicate(replicate)
+        if self._collector is not None:
+            self._collector.deliver(outcome)
+        return outcome
+
+    async def arun(self, replicate: int) -> ReplicateOutcome:
+        """The same on the event loop of the caller."""
+        if type(replicate) is not int or not 0 <= replicate < self._count:
+            raise self._unknown(replicate)
+        outcome = await self._session.arun_replicate(replicate)
+        if self._collector is not None:
+            self._collector.deliver(outcome)
+        return outcome
+
+    def _unknown(self, replicate: object) -> RunError:
+        return RunError(f"a run of {self._count} replicates has no replicate {replicate!r}")
+
+    @property
+    def pending(self) -> Sequence[int]:
+        """The numbers of the replicates that are still to run."""
+        if self._collector is None:
+            return range(self._session.run.replicates)
+        return self._collector.pending
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no further replicate is wanted."""
+        return self._collector is not None and self._collector.stopped
+
+    def deliver(self, outcome: ReplicateOutcome) -> None:
+        """Hand over an outcome that came from another process."""
+        if self._collector is not None:
+            self._collector.deliver(outcome)
+
+    def lost(self, replicate: int, error: BaseException) -> ReplicateOutcome:
+        """Deliver a failed outcome for a replicate that will not come, because its worker died of it."""
+        cells = []
+        for condition in self._session.run.conditions:
+            where = {"experiment": self._session.run.experiment, "replicate": replicate, "condition": condition}
+            failure = WorkerError(f"the replicate was lost: {describe(error)}", **where)
+            failure.__cause__ = error
+            cells.append(CellOutcome(replicate, condition, [], [], [], failure))
+        outcome = ReplicateOutcome(replicate, cells)
+        self.deliver(outcome)
+        return outcome
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._recipe is None:
+            self._recipe = _recipe_of(self._session)
+        return _rebuilt, (self._recipe,)
+
+
+def _recipe_of(session: Session) -> bytes:
+    experiment = session.experiment.for_workers()
+    try:
+        body = _dumps((experiment, session.run, session.provenance))
+    except Exception as error:
+        raise NotSendableError(_what_is_stuck(experiment, error), experiment=experiment.name) from error
+    return pickle.dumps((loaded_files(), body))
+
+
+def _dumps(value: Any) -> bytes:
+    """Pickled by value where it must be (scripts, notebooks, lambdas), if cloudpickle is there to do it."""
+    try:
+        import cloudpickle  # noqa: PLC0415 - comes with executors that need it; the core does without
+    except ImportError:
+        return pickle.dumps(value)
+    with MainByValue():
+        content: bytes = cloudpickle.dumps(value)
+    return content
+
+
+def _what_is_stuck(experiment: Any, error: Exception) -> str:
+    """A message that names the parts of an experiment that cannot be pickled."""
+    stuck = []
+    for name, part in experiment.parts():
+        try:
+            _dumps(part)
+        except Exception as reason:  # noqa: BLE001 - foreign objects may raise anything when pickled
+            stuck.append(f"{name}: {describe(reason)}")
+    listed = "".join(f"\n  {line}" for line in stuck or [describe(error)])
+    return (
+        f"this experiment cannot be sent to another process:{listed}\n  define functions at the top level of a "
+        f"module, make what cannot be sent in the worker with resource_factory(...), or use the thread executor"
+    )
+
+
+def _rebuilt(recipe: bytes) -> ReplicateFunction:
+    key = hashlib.blake2b(recipe, digest_size=16).hexdigest()
+    session = _sessions.get(key)
+    if session is None:
+        try:
+            files, body = pickle.loads(recipe)  # noqa: S301 - sent by the process that started this worker
+            reload_files(files)
+            experiment, run, provenance = pickle.loads(body)  # noqa: S301 - as above
+            session = Session(experiment, run, provenance)
+        except CrystallizeError:
+            raise
+        except Exception as error:
+            message = f"this worker cannot rebuild the experiment: {describe(error)}"
+            raise WorkerError(message) from error
+        while len(_sessions) >= KEPT_SESSIONS:
+            _sessions.pop(next(iter(_sessions))).close()
+        _sessions[key] = session
+    return ReplicateFunction(session, None)

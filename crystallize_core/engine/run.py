@@ -1,0 +1,257 @@
+"""One run from its first hook to its result."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from crystallize_core.artifact import ArtifactList, CellArtifact
+from crystallize_core.context import Event
+from crystallize_core.engine.collect import Collector
+from crystallize_core.engine.replicates import ReplicateFunction
+from crystallize_core.engine.session import Provenance, Session
+from crystallize_core.errors import CrystallizeError, ExecutorError, VerifierError, did_you_mean
+from crystallize_core.fingerprint import content_digest
+from crystallize_core.hypothesis import Hypothesis, HypothesisResult
+from crystallize_core.outcome import Note, ReplicateOutcome
+from crystallize_core.record import PluginRecord, RunInfo, RunRecord
+from crystallize_core.result import Result
+from crystallize_core.samples import ConditionMetrics, ExperimentMetrics
+from crystallize_core.stack.options import values_of
+from crystallize_core.version import version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crystallize_core.stack.attached import ActivePlugin
+
+__all__ = ["Run"]
+
+
+class Run:
+    """One run of an experiment: `start`, then run the replicates in one of three ways, then `finish`.
+
+    Args:
+        experiment: The experiment with the replicates, treatments and hypotheses of this run.
+        provenance: Of which cells to keep provenance.
+        keep_ready: Whether outcomes are given out as they become complete, for streams.
+        trial: Whether only one cell is tried, and nothing of it kept.
+
+    """
+
+    def __init__(
+        self, experiment: Any, provenance: Provenance = "first", *, keep_ready: bool = False, trial: bool = False
+    ) -> None:
+        self.experiment = experiment
+        executor = experiment.stack.executor
+        names = tuple(condition.name for condition in experiment.conditions())
+        self.info = RunInfo(
+            id=_new_id(),
+            experiment=experiment.name,
+            replicates=experiment.replicates,
+            conditions=names,
+            started=time.time(),
+            concurrency=getattr(executor.plugin, "concurrency", None) or "process" if executor is not None else "serial",
+            trial=trial,
+        )
+        self._executor = executor
+        self._began = time.perf_counter()
+        self.session = Session(experiment, self.info, provenance)
+        first, *others = names
+        self.metrics = ExperimentMetrics(ConditionMetrics(first), {name: ConditionMetrics(name) for name in others})
+        self.collector = Collector(self.session, experiment.replicates, self.metrics, keep_ready=keep_ready)
+        self.replicate_fn = ReplicateFunction(self.session, self.collector)
+
+    # Running ------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Call `before_run`, and take the replicates that are known from earlier."""
+        hooks = self.session.hooks
+        if hooks.before_run is not None:
+            hooks.before_run(self.experiment, self.info)
+        self._event("run.started", replicates=self.info.replicates, conditions=self.info.conditions)
+        if hooks.has("load_replicate"):
+            for number in range(self.info.replicates):
+                known = hooks.first("load_replicate", self.experiment, number)
+                if known is not None:
+                    self.collector.deliver(known[1])
+
+    def execute(self) -> None:
+        """Run the replicates with the stack's executor, or one after the other."""
+        if self._executor is None:
+            self._plain_loop()
+            return
+        found = self.session.hooks.first("run_experiment_loop", self.experiment, self.replicate_fn)
+        if found is None:  # it had reasons to pass
+            self._plain_loop()
+            return
+        self._deliver_all(found[1], found[0].name)
+
+    def _plain_loop(self) -> None:
+        collector, replicate_fn = self.collector, self.replicate_fn
+        for number in collector.pending:
+            if collector.stopped:
+                return
+            replicate_fn(number)
+
+    def one_by_one(self) -> Iterator[None]:
+        """The plain loop; yields after each replicate."""
+        for number in self.collector.pending:
+            if self.collector.stopped:
+                return
+            self.replicate_fn(number)
+            yield
+
+    async def aexecute(self) -> None:
+        """The plain loop on the event loop of the caller."""
+        for number in self.collector.pending:
+            if self.collector.stopped:
+                return
+            await self.replicate_fn.arun(number)
+
+    def _deliver_all(self, outcomes: Any, executor: str) -> None:
+        """Take what an executor returned; what it delivered on the way is known already."""
+        if not isinstance(outcomes, Sequence):
+            message = f"executor {executor!r} must return a list of outcomes, found {type(outcomes).__qualname__}"
+            raise ExecutorError(message, plugin=executor, hook="run_experiment_loop")
+        for outcome in outcomes:
+            if outcome is not None:
+                self.collector.deliver(outcome)
+        missing = self.collector.pending
+        if missing and not self.collector.stopped:
+            shown = ", ".join(map(str, missing[:10])) + (", …" if len(missing) > 10 else "")  # noqa: PLR2004 - one line
+            message = f"executor {executor!r} lost {len(missing)} of {self.info.replicates} replicates: {shown}"
+            raise ExecutorError(message, plugin=executor, hook="run_experiment_loop")
+
+    # Finishing ----------------------------------------------------------------------------------------
+
+    def finish(self, failure: BaseException | None = None) -> Result:
+        """Aggregate, verify, make the record and call `after_run`, also after a failure.
+
+        Args:
+            failure: What ended the run early; it is not raised here.
+
+        Raises:
+            CrystallizeError: An essential plugin failed in the coordinator; `error.result` is the result.
+
+        """
+        collector, hooks = self.collector, self.session.hooks
+        collector.stop()
+        collector.flush()
+        notes = [*collector.notes, *self.session.close(), *self._skipped()]
+        self.metrics.hypotheses.extend(self._verify(hypothesis) for hypothesis in self.experiment.hypotheses)
+        described, errors = hooks.answers("describe_run", self.experiment)
+        result = Result(
+            metrics=self.metrics,
+            run=self._record(notes, described, interrupted=self._ended_early(failure)),
+            errors=dict(collector.errors),
+            artifacts=ArtifactList(CellArtifact(*found) for found in collector.artifacts),
+            provenance=collector.provenance,
+            seeds=collector.seeds,
+        )
+        errors += hooks.call_each("after_run", self.experiment, result)
+        finished = Event("run.finished", {"errors": len(result.errors), "duration": result.run.duration})
+        errors += hooks.call_each("on_event", self.experiment, finished)
+        result.run.notes[:] = _each_once([*result.run.notes, *hooks.take_notes()])
+        problems = [error for error in (collector.failure, *errors) if error is not None]
+        if failure is not None:
+            result.run.notes.extend(Note("warning", f"while the run ended: {error}") for error in problems)
+        elif problems:
+            for other in problems[1:]:
+                problems[0].add_note(f"and: {other}")
+            problems[0].result = result  # type: ignore[attr-defined]  # nothing that was finished is lost
+            raise problems[0]
+        return result
+
+    def _ended_early(self, failure: BaseException | None) -> bool:
+        missing = bool(self.collector.pending) and self.collector.stopped_at is None
+        return failure is not None or self.collector.failure is not None or missing
+
+    def _skipped(self) -> list[Note]:
+        return [
+            Note("warning", f"installed plugin {s.name!r} was skipped: {s.reason}", s.name)
+            for s in self.experiment.stack.skipped
+            if s.error is not None
+        ]
+
+    def _verify(self, hypothesis: Hypothesis) -> HypothesisResult:
+        """The verdict on every treatment; what fails is kept and costs nothing else."""
+        results: dict[str, Any] = {}
+        errors: dict[str, Exception] = {}
+        counts: dict[str, int] = {}
+        for name, treatment in self.metrics.treatments.items():
+            if not hypothesis.speaks_of(name):
+                continue
+            baseline, other, dropped = self.metrics.paired(name)
+            counts[name] = self._counted() - dropped
+            try:
+                results[name] = hypothesis.verify(baseline, other)
+            except VerifierError as error:
+                error.address.setdefault("condition", treatment.condition)
+                errors[name] = error
+        ranking: Any = {"best": None, "ranked": []}
+        try:
+            ranking = hypothesis.rank_treatments(results)
+        except VerifierError as error:
+            errors["ranker"] = error
+        for name in hypothesis.treatments or ():
+            if name not in self.metrics.treatments:
+                hint = did_you_mean(name, self.metrics.treatments, listing="the treatments are")
+                errors[name] = VerifierError(f"there is no treatment {name!r}; {hint}", hypothesis=hypothesis.name)
+        return HypothesisResult(hypothesis.name, results, ranking, errors, counts)
+
+    def _counted(self) -> int:
+        """How many replicates count."""
+        stopped_at = self.collector.stopped_at
+        if stopped_at is not None:
+            return stopped_at + 1
+        return self.info.replicates - len(self.collector.pending)
+
+    def _record(self, notes: list[Note], answers: list[tuple[ActivePlugin, Any]], *, interrupted: bool) -> RunRecord:
+        stack = tuple(
+            PluginRecord(p.name, p.distribution, p.version, values_of(p.plugin)) for p in self.experiment.stack
+        )
+        overrides = {c.name: c.overridden for c in self.session.conditions if c.overridden}
+        return RunRecord(
+            info=self.info,
+            description=self.experiment.description,
+            duration=time.perf_counter() - self._began,
+            stack=stack,
+            stack_digest=stack_digest(stack),
+            executor=None if self._executor is None else self._executor.name,
+            core_version=version(),
+            python=platform.python_version(),
+            platform=sys.platform,
+            overrides=overrides,
+            described={plugin.name: dict(found) for plugin, found in answers if found},
+            timings=self.collector.timings.as_dict(),
+            notes=notes,
+            interrupted=interrupted,
+            stopped_at=self.collector.stopped_at,
+        )
+
+    def _event(self, name: str, **payload: Any) -> None:
+        on_event: Callable[..., None] | None = self.session.hooks.on_event
+        if on_event is not None:
+            on_event(self.experiment, Event(name, payload))
+
+
+def _each_once(notes: Iterable[Note]) -> list[Note]:
+    """The notes without repetitions: every worker switches off its own copy of an observer."""
+    return list({(n.kind, n.plugin) if n.kind == "switched-off" else n: n for n in reversed(list(notes))}.values())[::-1]
+
+
+def stack_digest(stack: Sequence[PluginRecord]) -> str:
+    """One digest over names, distributions, versions and options."""
+    rows = [(p.name, p.distribution, p.version, sorted((k, repr(v)) for k, v in p.options.items())) for p in stack]
+    return content_digest(rows)
+
+
+def _new_id() -> str:
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+
+

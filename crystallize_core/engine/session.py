@@ -1,0 +1,322 @@
+"""A session: one experiment in one process for the time of one run, ready to run replicates.
+
+The coordinator makes one; every worker makes its own from what it was sent. State of a run lives here
+and nowhere on the experiment, so that an experiment can run twice at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+
+from crystallize_core.additions import keys_added_by
+from crystallize_core.context import (
+    ALL_KEYS,
+    CONDITION_KEY,
+    REPLICATE_KEY,
+    SEED_USED_KEY,
+    CellContext,
+    CellState,
+    FrozenContext,
+    StepContext,
+)
+from crystallize_core.datasource import ExperimentInput, FunctionSource
+from crystallize_core.engine.cell import Awaiting, run_steps
+from crystallize_core.engine.drive import Loops, adrive, drive
+from crystallize_core.engine.hooks import HookCalls
+from crystallize_core.engine.observe import Observer
+from crystallize_core.engine.plan import Plan, compile_plan
+from crystallize_core.errors import (
+    CrystallizeError,
+    DatasourceError,
+    DefinitionError,
+    HookError,
+    TreatmentError,
+    describe,
+    warn_caller,
+)
+from crystallize_core.outcome import CellOutcome, Note, ReplicateOutcome
+
+if TYPE_CHECKING:
+    from crystallize_core.datasource import DataSource
+    from crystallize_core.record import RunInfo
+    from crystallize_core.treatment import Treatment
+
+__all__ = ["Condition", "Provenance", "Session"]
+
+Provenance = Literal["first", "all", "none"]
+"""Of which cells to keep provenance: of replicate 0 and of those that failed, of all, of none."""
+
+
+@attrs.frozen
+class Condition:
+    """One condition with all that does not depend on the replicate.
+
+    Attributes:
+        name: Its name.
+        values: What the context starts with: `initial_ctx` and a treatment that is a mapping.
+        treatment: A treatment that is a function, still to be applied per cell; None otherwise.
+        datasource: Where the data comes from.
+        overridden: The keys of `initial_ctx` that the treatment replaces.
+
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    treatment: Treatment | None
+    datasource: DataSource
+    overridden: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, initial: Mapping[str, Any], treatment: Treatment | None, datasource: DataSource) -> Condition:
+        """Put a treatment on top of the first values.
+
+        Raises:
+            TreatmentError: A mapping meets a key that is there and does not say that it overrides.
+
+        """
+        ctx = FrozenContext(initial)
+        values = ctx._state.values  # noqa: SLF001 - the engine is who looks behind the view
+        if treatment is None:
+            return cls(name, values, None, datasource)
+        source = treatment.datasource or datasource
+        if not isinstance(treatment.change, Mapping):
+            return cls(name, values, treatment, source)
+        overridden = tuple(key for key in treatment.change if key in values)
+        if overridden and not treatment.override:
+            named = ", ".join(map(repr, overridden))
+            message = (
+                f"treatment {name!r} sets {named}, which initial_ctx has already; to change a baseline value on "
+                f"purpose write Treatment({name!r}, {{...}}, override=True), or a function that calls ctx.override"
+            )
+            raise TreatmentError(message, condition=name)
+        ctx._state.overridable = True  # noqa: SLF001 - as above
+        treatment.apply(ctx)
+        return cls(name, values, None, source, overridden)
+
+
+class Session:
+    """Runs replicates of one experiment in this process.
+
+    Args:
+        experiment: The experiment, with the replicates and treatments of this run.
+        run: What is known about the run.
+        provenance: Of which cells to keep provenance.
+
+    Raises:
+        DefinitionError: The experiment cannot run; everything that is wrong with it is listed.
+
+    """
+
+    def __init__(self, experiment: Any, run: RunInfo, provenance: Provenance = "first") -> None:
+        self.experiment = experiment
+        self.run = run
+        self.provenance = provenance
+        self.hooks = HookCalls(experiment.stack)
+        self.conditions = experiment.conditions()
+        self.plan = self._plan()
+        self.loops = Loops()
+        self._steps = list({id(step): step for step in experiment.pipeline.steps}.values())
+        self._setup_lock = threading.Lock()
+        self._is_set_up = False
+
+    def _plan(self) -> Plan:
+        experiment = self.experiment
+        by_hooks = self.hooks.functions("before_replicate")
+        known = {condition.name: _known_keys(condition, by_hooks) for condition in self.conditions}
+        where = f"experiment {experiment.name!r}"
+        plan = compile_plan(
+            experiment.pipeline.steps,
+            self.hooks,
+            experiment,
+            conditions=known,
+            outputs=experiment.outputs,
+            where=where,
+        )
+        for treatment in experiment.treatments:
+            keys = _keys_set_by(treatment)
+            for planned in plan.steps:
+                _warn_hidden(treatment.name, planned.name, planned.wired.hidden_by_bound(keys))
+        return plan
+
+    # Replicates -----------------------------------------------------------------------------------
+
+    def run_replicate(self, replicate: int) -> ReplicateOutcome:
+        """Run all conditions of one replicate; failures are in the outcome."""
+        outcome: ReplicateOutcome = drive(self._replicate(replicate), self.loops)
+        return outcome
+
+    async def arun_replicate(self, replicate: int) -> ReplicateOutcome:
+        """The same on the loop of the caller."""
+        outcome: ReplicateOutcome = await adrive(self._replicate(replicate))
+        return outcome
+
+    def _replicate(self, replicate: int) -> Awaiting:
+        if not self._is_set_up:
+            self.set_up()
+        cells = []
+        for condition in self.conditions:
+            cells.append((yield from self.cell(condition, replicate, self._observer(replicate))))
+        return ReplicateOutcome(replicate, cells, self.hooks.take_notes() if self.hooks.notes else [])
+
+    def _observer(self, replicate: int) -> Observer | None:
+        if self.provenance == "none" or (self.provenance == "first" and replicate > 0):
+            return None
+        return Observer()
+
+    def cell(
+        self, condition: Condition, replicate: int, observer: Observer | None = None, *, data: Any = None, keep: bool = False
+    ) -> Awaiting:
+        """One cell: context, treatment, data, steps; returns its outcome, whatever happened.
+
+        Args:
+            condition, replicate: Which cell.
+            observer: Who writes down what the steps do; None for nobody.
+            data: The input, where it is not to be fetched: a tuple of one item.
+            keep: Whether the outcome is to hold the output of the last step.
+
+        """
+        hooks, experiment = self.hooks, self.experiment
+        values = {REPLICATE_KEY: replicate, CONDITION_KEY: condition.name, **condition.values}
+        state = CellState(values, self.run)
+        durations = array("q")
+        outcome = CellOutcome(replicate, condition.name, state.metrics, state.artifacts, state.events)
+        try:
+            if hooks.before_replicate is not None:
+                hooks.before_replicate(experiment, CellContext(state))
+            if condition.treatment is not None:
+                _apply(condition.treatment, state)
+            if data is None:
+                data = _fetch(condition.datasource, state)
+                if hasattr(type(data), "__await__"):
+                    data = yield _awaited(data)
+            else:
+                (data,) = data
+            output = yield from run_steps(self.plan, state, data, durations, observer)
+            if keep:
+                outcome.output = output
+        except CrystallizeError as error:
+            outcome.error = self._addressed(error, condition.name, replicate)
+        outcome.durations = durations
+        outcome.seed = values.get(SEED_USED_KEY)
+        if observer is not None:
+            outcome.provenance = observer.records
+        if hooks.after_replicate is not None:
+            try:
+                hooks.after_replicate(experiment, CellContext(state), outcome)
+            except HookError as error:
+                failure = self._addressed(error, condition.name, replicate)
+                if outcome.error is None:
+                    outcome.error = failure
+                else:
+                    outcome.error.add_note(f"and: {failure}")
+        return outcome
+
+    def _addressed(self, error: CrystallizeError, condition: str, replicate: int) -> CrystallizeError:
+        """The error with its full address, the outermost part first."""
+        where = {"experiment": self.experiment.name, REPLICATE_KEY: replicate, CONDITION_KEY: condition}
+        error.address = {**where, **error.address}
+        return error
+
+    # Steps that want to be prepared ---------------------------------------------------------------
+
+    def set_up(self) -> None:
+        """Call `setup` of each step, once in this process."""
+        with self._setup_lock:
+            if self._is_set_up:
+                return
+            ctx = CellContext(CellState({}, self.run))
+            for step in self._steps:
+                try:
+                    step.setup(ctx)
+                except Exception as error:
+                    message = f"setup of step {step.name!r} failed: {describe(error)}"
+                    raise DefinitionError(message, experiment=self.experiment.name, step=step.name) from error
+            self._is_set_up = True
+
+    def close(self) -> list[Note]:
+        """Call `teardown` of each step and close the event loops; what fails there comes back as notes."""
+        notes = []
+        if self._is_set_up:
+            ctx = CellContext(CellState({}, self.run))
+            for step in self._steps:
+                try:
+                    step.teardown(ctx)
+                except Exception as error:  # noqa: BLE001 - foreign code may raise anything, the results stand
+                    notes.append(Note("warning", f"teardown of step {step.name!r} failed: {describe(error)}"))
+            self._is_set_up = False
+        self.loops.close()
+        return notes
+
+
+def _apply(treatment: Treatment, state: CellState) -> None:
+    state.overridable = True  # for treatments only
+    try:
+        treatment.apply(CellContext(state))
+    except Exception as error:
+        message = f"treatment {treatment.name!r} failed: {describe(error)}"
+        raise TreatmentError(message) from error
+    finally:
+        state.overridable = False
+
+
+def _fetch(datasource: DataSource, state: CellState) -> Any:
+    """The data of a cell, or what has to be awaited for it; additions to the context are committed with it."""
+    ctx = StepContext(_state=state, step_name="datasource")
+    try:
+        data = datasource.fetch(ctx)
+    except Exception as error:
+        raise _no_data(error) from error
+    if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits
+        state.commit(ctx._stage)  # type: ignore[arg-type]  # noqa: SLF001 - the stage of a view is never the state itself
+    return data
+
+
+async def _awaited(data: Any) -> Any:
+    try:
+        return await data
+    except Exception as error:
+        raise _no_data(error) from error
+
+
+def _no_data(error: Exception) -> DatasourceError:
+    return DatasourceError(f"the datasource failed: {describe(error)}")
+
+
+def _known_keys(condition: Condition, hooks: Sequence[Any]) -> frozenset[str]:
+    """The keys that are there before the first step; `ALL_KEYS` among them where others may be there too."""
+    known: frozenset[str] = frozenset(condition.values) | {REPLICATE_KEY, CONDITION_KEY}
+    sources = [*hooks, *_functions_of(condition.datasource)]
+    if condition.treatment is not None:
+        sources.append(condition.treatment.change)
+    for source in sources:
+        added = keys_added_by(source)
+        known |= {ALL_KEYS} if added is None else added
+    return known
+
+
+def _functions_of(source: DataSource) -> list[Any]:
+    """What a datasource calls with the context: its own code says what it adds, not that of our wrappers."""
+    if isinstance(source, ExperimentInput):
+        return [function for inner in source.inputs.values() for function in _functions_of(inner)]
+    return [source.function if isinstance(source, FunctionSource) else source.fetch]
+
+
+def _keys_set_by(treatment: Treatment) -> frozenset[str]:
+    """The keys that a treatment is known to set."""
+    if isinstance(treatment.change, Mapping):
+        return frozenset(treatment.change)
+    return keys_added_by(treatment.change) or frozenset()
+
+
+def _warn_hidden(treatment: str, step: str, keys: Sequence[str]) -> None:
+    for key in keys:
+        text = (
+            f"treatment {treatment!r} sets {key!r}, but step {step!r} has its parameter {key!r} bound, and a bound "
+            f"argument wins: the treatment has no effect there"
+        )
+        warn_caller(text, UserWarning)

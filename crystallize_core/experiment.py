@@ -1,0 +1,426 @@
+"""Experiments: what is compared with what, over how many replicates, and the ways to run it."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from crystallize_core.artifact import Artifact
+from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY
+from crystallize_core.datasource import DataSource, as_datasource
+from crystallize_core.engine.hooks import HookCalls
+from crystallize_core.engine.run import Run
+from crystallize_core.engine.session import Condition, Provenance
+from crystallize_core.errors import CrystallizeError, DefinitionError, RunInterrupted, did_you_mean
+from crystallize_core.hypothesis import Hypothesis
+from crystallize_core.pipeline import Pipeline, as_pipeline
+from crystallize_core.stack.attached import Stack
+from crystallize_core.stack.checking import is_executor
+from crystallize_core.stack.resolve import resolve
+from crystallize_core.stream import ReplicateStream
+from crystallize_core.treatment import Treatment, check_condition_name
+from crystallize_core.trial import CellTrace, run_cell
+
+if TYPE_CHECKING:
+    from crystallize_core.builder import ExperimentBuilder
+    from crystallize_core.result import Result
+
+__all__ = ["Experiment"]
+
+STRATEGIES = ("rerun", "resume")
+
+
+class Experiment:
+    """A datasource, a pipeline, and treatments to compare with the baseline.
+
+    The experiment is a definition: what happens in a run is kept by the run, so that one experiment can
+    run twice at once and a second run knows nothing of the first.
+
+    Args:
+        datasource: What yields the input of a replicate: a datasource, or a function of `ctx`.
+        pipeline: A pipeline or a list of steps.
+        plugins: Plugin objects; each replaces the installed one of its name.
+        name: Names the experiment in results and folders.
+        description: Free text for the record.
+        initial_ctx: What the context of every cell starts with.
+        outputs: Artifacts that steps may take as parameters.
+        treatments: What to compare with the baseline; one named `baseline` configures the baseline.
+        hypotheses: What is claimed of the treatments.
+        replicates: How often everything is repeated, at least 1.
+        autoload: Whether the project's configuration and installed plugins take part; with False, exactly
+            `plugins`.
+        executor: The executor, by name or as an object, instead of the configured one.
+
+    Raises:
+        DefinitionError: Something is of the wrong kind; all problems are listed.
+        StackError: The plugins do not fit together.
+
+    """
+
+    def __init__(  # noqa: PLR0913 - the documented signature
+        self,
+        datasource: DataSource | Callable[..., Any],
+        pipeline: Pipeline | Sequence[Any],
+        plugins: Sequence[Any] | None = None,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        initial_ctx: Mapping[str, Any] | None = None,
+        outputs: Sequence[Artifact] | None = None,
+        treatments: Sequence[Treatment] | None = None,
+        hypotheses: Sequence[Hypothesis] | None = None,
+        replicates: int = 1,
+        autoload: bool = True,
+        executor: Any = None,
+    ) -> None:
+        problems: list[str] = []
+        self.datasource = _collected(problems, as_datasource, datasource)
+        self.pipeline = _collected(problems, as_pipeline, pipeline)
+        self.name = _collected(problems, check_condition_name, name) if name is not None else "experiment"
+        self.description = description or ""
+        self.initial_ctx = _collected(problems, _checked_context, initial_ctx)
+        self.outputs = _collected(problems, lambda given: _list_of(Artifact, given, "outputs"), outputs)
+        self.treatments = _collected(problems, _checked_treatments, treatments)
+        self.hypotheses = _collected(problems, lambda given: _list_of(Hypothesis, given, "hypotheses"), hypotheses)
+        self.replicates = _collected(problems, _checked_replicates, replicates)
+        if problems:
+            raise DefinitionError("\n  ".join([f"experiment {name or 'experiment'!r} cannot be made:", *problems]))
+        self._given = (list(plugins or ()), autoload)
+        self._attach(resolve(plugins or (), autoload=autoload, executor=executor))
+
+    def _attach(self, stack: Stack) -> None:
+        self.stack = stack
+        hooks = HookCalls(stack, only=frozenset({"init_hook"}))
+        if hooks.init_hook is not None:
+            hooks.init_hook(self)
+        stack.switched_off = hooks.take_notes()
+
+    @classmethod
+    def builder(cls, name: str | None = None) -> ExperimentBuilder:
+        """A fluent way to the same: `Experiment.builder("a").datasource(...).add_step(...).build()`."""
+        from crystallize_core.builder import ExperimentBuilder  # noqa: PLC0415 - it stands on this file
+
+        return ExperimentBuilder(name, cls)
+
+    # Looking ------------------------------------------------------------------------------------------
+
+    @property
+    def plugins(self) -> list[Any]:
+        """The plugin objects in the order of the stack."""
+        return [plugin.plugin for plugin in self.stack]
+
+    def get_plugin(self, wanted: type | str) -> Any:
+        """The plugin of that class or name, or None."""
+        return self.stack.find(wanted)
+
+    def conditions(self) -> list[Condition]:
+        """The baseline and the treatments, with what their contexts start with.
+
+        Raises:
+            TreatmentError: A treatment meets a key of `initial_ctx` and does not say that it overrides.
+
+        """
+        by_name = {treatment.name: treatment for treatment in self.treatments}
+        baseline = by_name.pop(BASELINE_CONDITION, None)
+        return [
+            Condition.of(name, self.initial_ctx, treatment, self.datasource)
+            for name, treatment in [(BASELINE_CONDITION, baseline), *by_name.items()]
+        ]
+
+    def validate(self) -> None:
+        """Check everything that can be checked without running a step.
+
+        Raises:
+            DefinitionError: What is wrong; all of it is listed.
+
+        """
+        Run(self).session.close()
+
+    # Running ------------------------------------------------------------------------------------------
+
+    def run(  # noqa: PLR0913 - each is a keyword of its own
+        self,
+        *,
+        treatments: Sequence[Treatment] | None = None,
+        hypotheses: Sequence[Hypothesis] | None = None,
+        replicates: int | None = None,
+        strategy: str = "rerun",
+        resume: bool = False,
+        executor: Any = None,
+        provenance: Provenance = "first",
+    ) -> Result:
+        """Run all replicates under all conditions and return what they came to.
+
+        Works in a script, in a thread, and where an event loop runs already.
+
+        Args:
+            treatments, hypotheses, replicates: Instead of those of the experiment, for this run.
+            strategy: `rerun`, or `resume` to take over what an earlier run finished; needs a plugin that
+                keeps replicates.
+            resume: The same as `strategy="resume"`.
+            executor: The executor of this run, by name or as an object.
+            provenance: Of which cells to keep records of the steps: `first` (replicate 0), `all`, `none`.
+
+        Raises:
+            DefinitionError: The experiment cannot run; nothing has run.
+            RunInterrupted: Ctrl-C; `.result` holds what was finished.
+            HookError: An essential plugin failed in this process; `.result` holds what was finished.
+
+        """
+        run = self._new_run(treatments, hypotheses, replicates, strategy, resume, executor, provenance)
+        try:
+            run.start()
+            run.execute()
+        except BaseException as failure:
+            _finish_after(run, failure)
+            raise
+        return run.finish()
+
+    async def arun(  # noqa: PLR0913 - as for run
+        self,
+        *,
+        treatments: Sequence[Treatment] | None = None,
+        hypotheses: Sequence[Hypothesis] | None = None,
+        replicates: int | None = None,
+        strategy: str = "rerun",
+        resume: bool = False,
+        executor: Any = None,
+        provenance: Provenance = "first",
+    ) -> Result:
+        """The awaitable form of `run`.
+
+        Without an executor, async steps run on the event loop of the caller; an executor plugin works in
+        a thread of its own, so that the loop stays free.
+        """
+        run = self._new_run(treatments, hypotheses, replicates, strategy, resume, executor, provenance)
+        try:
+            run.start()
+            if run.experiment.stack.executor is None:
+                await run.aexecute()
+            else:
+                await asyncio.to_thread(run.execute)
+        except BaseException as failure:
+            _finish_after(run, failure)
+            raise
+        return run.finish()
+
+    def stream(
+        self,
+        *,
+        treatments: Sequence[Treatment] | None = None,
+        replicates: int | None = None,
+        executor: Any = None,
+        provenance: Provenance = "first",
+    ) -> ReplicateStream:
+        """Run, and give each replicate as it is complete; may be left early.
+
+        Example:
+            for outcome in experiment.stream():
+                if good_enough(outcome):
+                    break
+
+        Returns:
+            An iterator of outcomes in replicate order, with `result` once it has ended or was closed.
+
+        """
+        run = self._new_run(treatments, None, replicates, "rerun", False, executor, provenance, keep_ready=True)  # noqa: FBT003 - positional for brevity
+        return ReplicateStream(run)
+
+    def apply(
+        self, treatment: str | Treatment | None = None, *, data: Any = None, replicate: int = 0
+    ) -> Any:
+        """Run the pipeline once under one condition and return its output; nothing is stored or verified.
+
+        Args:
+            treatment: The condition, by name or as a treatment; default the baseline.
+            data: The input; default what the datasource gives.
+            replicate: The number of the replicate, which decides about seeds.
+
+        Raises:
+            StepError: A step raised; `__cause__` is what it raised.
+
+        """
+        return self._trial(treatment, data, replicate).output_or_raise()
+
+    def debug(self, treatment: str | Treatment | None = None, *, data: Any = None, replicate: int = 0) -> CellTrace:
+        """Run one cell in this process and keep everything: inputs, outputs, reads, metrics, the error.
+
+        The same engine, seeds and plugins as in `run`; what is printed is up to the caller: `print(trace)`
+        shows each step. An error is kept in `trace.error`, not raised.
+        """
+        return self._trial(treatment, data, replicate)
+
+    def _trial(self, treatment: str | Treatment | None, data: Any, replicate: int) -> CellTrace:
+        chosen: Treatment | None = None
+        name = BASELINE_CONDITION
+        if isinstance(treatment, Treatment):
+            chosen, name = treatment, treatment.name
+        elif treatment is not None:
+            names = {t.name: t for t in self.treatments}
+            if treatment not in (*names, BASELINE_CONDITION):
+                hint = did_you_mean(treatment, [BASELINE_CONDITION, *names], listing="the conditions are")
+                message = f"there is no treatment {treatment!r}; {hint}"
+                raise DefinitionError(message, experiment=self.name)
+            chosen, name = names.get(treatment), treatment
+        if type(replicate) is not int or replicate < 0:
+            message = f"replicate must be an int of at least 0, found {replicate!r}"
+            raise DefinitionError(message, experiment=self.name)
+        baseline = [t for t in self.treatments if t.is_baseline]
+        derived = self._derived(
+            treatments=list({t.name: t for t in [*baseline, *([chosen] if chosen else [])]}.values()),
+            replicates=replicate + 1,
+        )
+        return run_cell(Run(derived, trial=True), name, replicate, data)
+
+    def _new_run(  # noqa: PLR0913, PLR0917 - one place for the keywords of three methods
+        self,
+        treatments: Sequence[Treatment] | None,
+        hypotheses: Sequence[Hypothesis] | None,
+        replicates: int | None,
+        strategy: str,
+        resume: bool,  # noqa: FBT001 - passed through
+        executor: Any,
+        provenance: Provenance,
+        *,
+        keep_ready: bool = False,
+    ) -> Run:
+        if strategy not in STRATEGIES:
+            message = f"unknown strategy {strategy!r}; {did_you_mean(strategy, STRATEGIES, listing='the strategies are')}"
+            raise DefinitionError(message, experiment=self.name)
+        if provenance not in ("first", "all", "none"):
+            message = f"provenance must be 'first', 'all' or 'none', found {provenance!r}"
+            raise DefinitionError(message, experiment=self.name)
+        derived = self._derived(treatments, hypotheses, replicates, executor)
+        run = Run(derived, provenance, keep_ready=keep_ready)
+        if (resume or strategy == "resume") and not run.session.hooks.has("load_replicate"):
+            message = "resume needs a plugin that keeps replicates, and this stack has none: pip install crystallize-runs"
+            raise DefinitionError(message, experiment=self.name)
+        return run
+
+    def _derived(
+        self,
+        treatments: Sequence[Treatment] | None = None,
+        hypotheses: Sequence[Hypothesis] | None = None,
+        replicates: int | None = None,
+        executor: Any = None,
+    ) -> Experiment:
+        """This experiment as one run sees it; `self` stays as it is."""
+        derived = copy.copy(self)
+        if treatments is not None:
+            derived.treatments = _checked_treatments(treatments)
+        if hypotheses is not None:
+            derived.hypotheses = _list_of(Hypothesis, hypotheses, "hypotheses")
+        if replicates is not None:
+            derived.replicates = _checked_replicates(replicates)
+        if executor is not None:
+            plugins, autoload = self._given
+            kept = [plugin for plugin in plugins if not is_executor(plugin)]
+            derived._attach(resolve(kept, autoload=autoload, executor=executor))  # noqa: SLF001 - a copy of ourselves
+        return derived
+
+    # Sending ------------------------------------------------------------------------------------------
+
+    def for_workers(self) -> Experiment:
+        """What a worker needs of this experiment: everything but the hypotheses."""
+        sent = copy.copy(self)
+        sent.hypotheses = []
+        sent._given = ([], False)  # noqa: SLF001 - a copy of ourselves
+        return sent
+
+    def parts(self) -> list[tuple[str, Any]]:
+        """The parts with their names, for messages about the one that is the matter."""
+        return [
+            ("datasource", self.datasource),
+            *((f"step {step.name!r}", step) for step in self.pipeline.steps),
+            *((f"treatment {treatment.name!r}", treatment) for treatment in self.treatments),
+            *((f"initial_ctx[{key!r}]", value) for key, value in self.initial_ctx.items()),
+            *((f"output {output.name!r}", output) for output in self.outputs),
+            *((f"plugin {plugin.name!r}", Stack([plugin])) for plugin in self.stack),
+        ]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._attach(self.stack)
+
+    def __repr__(self) -> str:
+        names = ", ".join(treatment.name for treatment in self.treatments) or "none"
+        return f"<Experiment {self.name!r}: {self.pipeline!r}, treatments: {names}, {self.replicates} replicates>"
+
+
+def _finish_after(run: Run, failure: BaseException) -> None:
+    """Let plugins see the end of a run that failed; Ctrl-C comes back with the result."""
+    try:
+        result = run.finish(failure)
+    except CrystallizeError as another:
+        failure.add_note(f"and while finishing: {another}")
+        return
+    if isinstance(failure, KeyboardInterrupt):
+        raise RunInterrupted(result) from None
+    if isinstance(failure, CrystallizeError):
+        failure.result = result  # type: ignore[attr-defined]  # nothing that was finished is lost
+
+
+def _collected(problems: list[str], check: Callable[[Any], Any], value: Any) -> Any:
+    """What the check makes of the value; what it objects to joins the problems."""
+    try:
+        return check(value)
+    except DefinitionError as error:
+        problems.append(str(error))
+        return None
+
+
+def _checked_replicates(value: Any) -> int:
+    if type(value) is not int or value < 1:
+        message = f"replicates must be an int of at least 1, found {type(value).__name__} {value!r}"
+        raise DefinitionError(message)
+    return value
+
+
+def _checked_context(value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        message = f"initial_ctx must be a mapping of names to values, found {type(value).__name__} {value!r}"
+        raise DefinitionError(message)
+    for key in value:
+        if not isinstance(key, str) or not key or key in (REPLICATE_KEY, CONDITION_KEY):
+            message = f"initial_ctx: {key!r} cannot be a key; keys are non-empty str, and not 'replicate' or 'condition'"
+            raise DefinitionError(message)
+    return dict(value)
+
+
+def _checked_treatments(value: Any) -> list[Treatment]:
+    made = []
+    for item in _iterable(value, "treatments"):
+        treatment = item() if callable(item) and not isinstance(item, (Treatment, type)) else item
+        if not isinstance(treatment, Treatment):
+            message = f"treatments: expected Treatment, found {type(item).__name__} {item!r}"
+            raise DefinitionError(message)
+        if treatment.name in {other.name for other in made}:
+            message = f"treatments: two are named {treatment.name!r}"
+            raise DefinitionError(message)
+        made.append(treatment)
+    return made
+
+
+def _list_of(kind: type, value: Any, name: str) -> list[Any]:
+    items = list(_iterable(value, name))
+    for item in items:
+        if not isinstance(item, kind):
+            message = f"{name}: expected {kind.__name__}, found {type(item).__name__} {item!r}"
+            raise DefinitionError(message)
+    return items
+
+
+def _iterable(value: Any, name: str) -> Iterable[Any]:
+    if value is None:
+        return ()
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        message = f"{name} must be a list, found {type(value).__name__} {value!r}"
+        raise DefinitionError(message)
+    return value

@@ -1,0 +1,184 @@
+"""A stack: the plugins of one experiment in their order, registered with pluggy."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+import attrs
+import pluggy
+
+from crystallize_core import hookspecs
+from crystallize_core.errors import PluginError
+from crystallize_core.outcome import Note
+from crystallize_core.stack.checking import hooks_of, is_executor
+from crystallize_core.stack.order import Constraint, ordered
+
+__all__ = ["ActivePlugin", "Skipped", "Stack"]
+
+
+@attrs.frozen
+class ActivePlugin:
+    """One plugin of a stack.
+
+    Attributes:
+        name: Its name in the stack.
+        plugin: The object.
+        origin: Where it came from: `entry point`, `argument`, or the path of a local file.
+        distribution, version: What it was installed with; None for a local one.
+
+    """
+
+    name: str
+    plugin: Any
+    origin: str
+    distribution: str | None = None
+    version: str | None = None
+
+    @property
+    def essential(self) -> bool:
+        """Whether a failing hook fails the cell or the run."""
+        return getattr(self.plugin, "essential", True) is not False
+
+    @property
+    def constraint(self) -> Constraint:
+        """What it says about its place."""
+        return Constraint(self._names("before"), self._names("after"))
+
+    def _names(self, attribute: str) -> tuple[str, ...]:
+        value = getattr(self.plugin, attribute, ())
+        if isinstance(value, str):
+            return (value,)
+        if isinstance(value, Sequence) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        return ()  # something else that happens to have this name, such as a function of a module
+
+    @property
+    def is_executor(self) -> bool:
+        """Whether it runs replicates."""
+        return is_executor(self.plugin)
+
+
+@attrs.frozen
+class Skipped:
+    """A plugin that is installed and not used: which, and why."""
+
+    name: str
+    distribution: str | None
+    reason: str
+    error: BaseException | None = attrs.field(default=None, eq=False)
+
+
+class Stack:
+    """The ordered plugins of one experiment; a plugin manager is never sent anywhere.
+
+    Args:
+        plugins: The plugins in the order of the project's list.
+        skipped: What is installed and not used, for reports.
+
+    Attributes:
+        switched_off: The observers that failed when they were attached in this process.
+
+    Raises:
+        PluginError: A plugin is none, implements a hook wrongly, or has the name of another.
+        PluginOrderError: Their constraints contradict each other.
+
+    """
+
+    def __init__(self, plugins: Sequence[ActivePlugin], skipped: Sequence[Skipped] = ()) -> None:
+        by_name = _by_name(plugins)
+        names = ordered(list(by_name), {name: plugin.constraint for name, plugin in by_name.items()})
+        self.plugins = tuple(by_name[name] for name in names)
+        self.skipped = tuple(skipped)
+        self.switched_off: list[Note] = []
+        self.manager = _Manager()
+        self._refuse_two_executors()
+        # pluggy calls what was registered last first.
+        for plugin in reversed(self.plugins):
+            self.manager.register(_Registered(plugin), name=plugin.name)
+
+    def _refuse_two_executors(self) -> None:
+        executors = [plugin for plugin in self.plugins if plugin.is_executor]
+        if len(executors) > 1:
+            named = " and ".join(f"{p.name!r} ({p.distribution or p.origin})" for p in executors)
+            message = f"a stack has one executor, and this one has {named}; leave one of them out"
+            raise PluginError(message)
+
+    def by_object(self, registered: Any) -> ActivePlugin:
+        """The plugin that was registered as this object."""
+        entry: ActivePlugin = registered.entry
+        return entry
+
+    @property
+    def executor(self) -> ActivePlugin | None:
+        """The plugin that runs the replicates; None for the plain loop."""
+        return next((plugin for plugin in self.plugins if plugin.is_executor), None)
+
+    def find(self, wanted: type | str) -> Any:
+        """The plugin object of that name or class, or None."""
+        for plugin in self.plugins:
+            if plugin.name == wanted or (isinstance(wanted, type) and isinstance(plugin.plugin, wanted)):
+                return plugin.plugin
+        return None
+
+    def __iter__(self) -> Iterator[ActivePlugin]:
+        return iter(self.plugins)
+
+    def __len__(self) -> int:
+        return len(self.plugins)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The recipe of the stack: a worker builds its own manager from it."""
+        recipe = []
+        for entry in self.plugins:
+            is_module = isinstance(entry.plugin, ModuleType)
+            plugin = entry.plugin.__name__ if is_module else entry.plugin
+            recipe.append((entry.name, plugin, is_module, entry.origin, entry.distribution, entry.version))
+        return _rebuilt, (recipe,)
+
+
+def _by_name(plugins: Sequence[ActivePlugin]) -> dict[str, ActivePlugin]:
+    found: dict[str, ActivePlugin] = {}
+    for plugin in plugins:
+        if plugin.name in found:
+            origins = " and ".join(p.distribution or p.origin for p in (found[plugin.name], plugin))
+            message = f"two plugins are named {plugin.name!r} ({origins}); a stack has one of each name"
+            raise PluginError(message, plugin=plugin.name)
+        found[plugin.name] = plugin
+    return found
+
+
+def _rebuilt(recipe: list[tuple[str, Any, bool, str, str | None, str | None]]) -> Stack:
+    plugins = []
+    for name, plugin, is_module, origin, distribution, version in recipe:
+        found = importlib.import_module(plugin) if is_module else plugin
+        plugins.append(ActivePlugin(name, found, origin, distribution, version))
+    return Stack(plugins)
+
+
+class _Registered:
+    """What pluggy gets in place of a plugin: its hooks and nothing else.
+
+    pluggy compares what is registered with `==` and looks at every attribute, which would make two equal
+    plugins one and run the properties of strangers.
+    """
+
+    def __init__(self, entry: ActivePlugin) -> None:
+        self.entry = entry
+        found = hooks_of(entry.plugin, entry.name)
+        self.hook_options = {hook: options for hook, (_, options) in found.items()}
+        self.__dict__.update({hook: function for hook, (function, _) in found.items()})
+
+    def __dir__(self) -> list[str]:
+        return list(self.hook_options)
+
+
+class _Manager(pluggy.PluginManager):
+    def __init__(self) -> None:
+        super().__init__(hookspecs.PROJECT)
+        self.add_hookspecs(hookspecs)
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
+        return plugin.hook_options[name] if isinstance(plugin, _Registered) else super().parse_hookimpl_opts(plugin, name)

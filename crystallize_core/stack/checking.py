@@ -1,0 +1,126 @@
+"""Whether an object is a plugin: which hooks it implements, and whether it does so correctly."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from crystallize_core.errors import PluginError, did_you_mean
+from crystallize_core.hookspecs import HOOKS, PROJECT
+from crystallize_core.plugin import BasePlugin
+
+__all__ = ["hooks_of", "is_executor", "plugin_name"]
+
+_MARK = f"{PROJECT}_impl"
+_CLOSE = 0.84
+"""How alike an undecorated public method and a hook must be to be taken for a misspelling."""
+
+
+def hooks_of(plugin: object, name: str) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
+    """The hooks that `plugin` implements: the function and its pluggy options, by hook.
+
+    Raises:
+        PluginError: It implements none, or some of them wrongly; everything that is wrong is listed.
+
+    """
+    if isinstance(plugin, type):
+        message = f"plugin {name!r} is a class; have you forgotten the parentheses? {plugin.__name__}()"
+        raise PluginError(message, plugin=name)
+    found: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {}
+    problems: list[str] = []
+    for hook, function, options in _marked(plugin):
+        if hook not in HOOKS:
+            problems.append(f"unknown hook {hook!r}; {did_you_mean(hook, HOOKS, listing='the hooks are')}")
+        else:
+            found[hook] = function, options
+    if isinstance(plugin, BasePlugin):
+        found |= {hook: pair for hook, pair in _overridden(plugin).items() if hook not in found}
+        problems += _misspelt(plugin)
+    for hook, (function, _) in found.items():
+        problems += _wrong_signature(hook, function)
+    if not found and not problems and not isinstance(plugin, BasePlugin):
+        problems.append("it implements no hook; mark functions with @hookimpl or subclass BasePlugin")
+    if problems:
+        message = f"plugin {name!r} cannot be used:" + "".join(f"\n  {problem}" for problem in problems)
+        raise PluginError(message, plugin=name)
+    return {hook: found[hook] for hook in HOOKS if hook in found}
+
+
+def _marked(plugin: object) -> list[tuple[str, Callable[..., Any], dict[str, Any]]]:
+    """The functions and methods that carry the mark of `@hookimpl`; properties are not run."""
+    names = vars(plugin) if isinstance(plugin, ModuleType) else dir(plugin)
+    found = []
+    for attribute in sorted(names):
+        static = inspect.getattr_static(plugin, attribute, None)
+        options = getattr(getattr(static, "__func__", static), _MARK, None)
+        if isinstance(options, dict):
+            found.append((options.get("specname") or attribute, getattr(plugin, attribute), options))
+    return found
+
+
+def _overridden(plugin: BasePlugin) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
+    found = {}
+    for hook in HOOKS:
+        own = inspect.getattr_static(type(plugin), hook, None)
+        if own is not inspect.getattr_static(BasePlugin, hook) and callable(getattr(plugin, hook)):
+            found[hook] = getattr(plugin, hook), _default_options()
+    return found
+
+
+def _default_options() -> dict[str, Any]:
+    return dict.fromkeys(("wrapper", "hookwrapper", "optionalhook", "tryfirst", "trylast"), False) | {"specname": None}
+
+
+def _misspelt(plugin: BasePlugin) -> list[str]:
+    problems = []
+    known = {*HOOKS, *dir(BasePlugin)}
+    for kind in type(plugin).__mro__:
+        if kind is BasePlugin or not issubclass(kind, BasePlugin):
+            continue
+        for name, value in vars(kind).items():
+            if name.startswith("_") or name in known or not inspect.isfunction(value) or hasattr(value, _MARK):
+                continue
+            close = difflib.get_close_matches(name, HOOKS, n=1, cutoff=_CLOSE)
+            if close:
+                problems.append(
+                    f"method {name!r} of {kind.__name__} looks like the hook {close[0]!r}; did you mean {close[0]!r}? "
+                    f"(a helper of that name starts with an underscore)"
+                )
+    return problems
+
+
+def _wrong_signature(hook: str, function: Callable[..., Any]) -> list[str]:
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return [f"hook {hook!r} is `async def`; hooks are plain functions"]
+    known = list(inspect.signature(HOOKS[hook]).parameters)
+    problems = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            problems.append(f"hook {hook!r} takes {parameter}; name the arguments that it needs: {', '.join(known) or 'none'}")
+        elif parameter.name not in known and parameter.default is parameter.empty:
+            takes = f"{hook}({', '.join(known)})"
+            hint = did_you_mean(parameter.name, known, listing="its arguments are")
+            problems.append(f"hook {hook!r} has no argument {parameter.name!r}; {hint} The hook is {takes}")
+    return problems
+
+
+def is_executor(plugin: object) -> bool:
+    """Whether it runs replicates: it implements `run_experiment_loop`."""
+    if isinstance(plugin, BasePlugin):
+        own = inspect.getattr_static(type(plugin), "run_experiment_loop")
+        return own is not inspect.getattr_static(BasePlugin, "run_experiment_loop")
+    return any(hook == "run_experiment_loop" for hook, _, _ in _marked(plugin))
+
+
+def plugin_name(plugin: object) -> tuple[str, bool]:
+    """The name of a plugin, and whether it says so itself."""
+    given = getattr(plugin, "plugin_name", None)
+    if isinstance(given, str) and given:
+        return given, True
+    if isinstance(plugin, ModuleType):
+        return plugin.__name__.rpartition(".")[2], False
+    words = "".join(f"_{char.lower()}" if char.isupper() else char for char in type(plugin).__name__).strip("_")
+    return words.removesuffix("_plugin") or words, False

@@ -1,0 +1,76 @@
+"""What is installed: entry points, read without importing anything."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+
+from crystallize_core.errors import PluginError, describe
+
+__all__ = ["EXECUTORS", "PLUGINS", "STACKS", "Installed", "installed"]
+
+PLUGINS: Final = "crystallize.plugins"
+EXECUTORS: Final = "crystallize.executors"
+STACKS: Final = "crystallize.stacks"
+STEPS: Final = "crystallize.steps"
+COMMANDS: Final = "crystallize.commands"
+
+
+@attrs.frozen
+class Installed:
+    """One entry point of an installed distribution; nothing of it has been imported.
+
+    Attributes:
+        name: The name of the entry point.
+        value: What it refers to, as `package.module:attribute`.
+        distribution: The name of the distribution.
+        version: Its version.
+
+    """
+
+    name: str
+    value: str
+    distribution: str
+    version: str
+    entry_point: Any = attrs.field(repr=False, eq=False)
+
+    def load(self) -> Any:
+        """Import what it refers to.
+
+        Raises:
+            PluginError: The import failed in whatever way, `SystemExit` included.
+
+        """
+        try:
+            return self.entry_point.load()
+        except (Exception, SystemExit) as error:
+            message = f"plugin {self.name!r} ({self.value}) cannot be imported: {describe(error)}"
+            raise PluginError(message, distribution=f"{self.distribution} {self.version}", plugin=self.name) from error
+
+
+def installed(group: str) -> list[Installed]:
+    """The entry points of a group, sorted by name and distribution, not by the order of the file system."""
+    from importlib_metadata import entry_points  # noqa: PLC0415 - only where something is looked for
+
+    found = {}
+    for entry_point in entry_points(group=group):
+        distribution = entry_point.dist
+        name, version = ("?", "?") if distribution is None else (_name(distribution), _version(distribution))
+        item = Installed(entry_point.name, entry_point.value, name, version, entry_point)
+        found.setdefault((item.name, item.distribution, item.value), item)  # a path that is listed twice
+    return [found[key] for key in sorted(found)]
+
+
+def _name(distribution: Any) -> str:
+    try:
+        return str(distribution.metadata["Name"])
+    except Exception:  # noqa: BLE001 - broken metadata of a stranger must not stop us
+        return "?"
+
+
+def _version(distribution: Any) -> str:
+    try:
+        return str(distribution.version)
+    except Exception:  # noqa: BLE001 - as above
+        return "?"

@@ -1,0 +1,283 @@
+"""Steps: the units of work, and the ways to make one.
+
+A pipeline takes a decorated function that was or was not called, a `functools.partial` of it, a plain
+function, a `PipelineStep` object or such a class: `as_step` makes one thing of all of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from crystallize_core.errors import DefinitionError, did_you_mean
+from crystallize_core.fingerprint import code_digest, content_digest
+from crystallize_core.pickling import by_reference
+from crystallize_core.signature import Signature, is_async, name_of, signature_of
+
+if TYPE_CHECKING:
+    from crystallize_core.context import FrozenContext
+
+__all__ = ["FunctionStep", "PipelineStep", "StepFactory", "as_step", "pipeline_step"]
+
+
+class PipelineStep:
+    """A step that is a class: made once, its state is shared by all replicates of a worker.
+
+    Subclass it and write `__call__(self, data, ctx)`; `ctx` may be left out, further parameters are
+    filled like those of a function, and it may be `async def`.
+
+    Attributes:
+        cacheable: Whether outputs may be stored and reused.
+        options: Step options that plugins claim, such as `{"retry": 3}`.
+
+    """
+
+    cacheable: bool = False
+    options: Mapping[str, Any] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Turn the data into the output of the step."""
+        message = f"step {type(self).__qualname__} has no __call__(self, data, ctx)"
+        raise DefinitionError(message)
+
+    def setup(self, ctx: FrozenContext) -> None:
+        """Called once per run in each worker, before its first replicate."""
+
+    def teardown(self, ctx: FrozenContext) -> None:
+        """Called once per run in each worker, after its last replicate."""
+
+    @property
+    def name(self) -> str:
+        """The name in messages, records and folders; default the name of the class."""
+        return type(self).__name__
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """What this step was made with, for records and for the cache."""
+        return {}
+
+    @property
+    def is_async(self) -> bool:
+        """Whether calling it gives something to await."""
+        return is_async(self)
+
+    @property
+    def signature(self) -> Signature:
+        """The parameters of its call."""
+        return signature_of(self)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """What the engine calls."""
+        return self
+
+    @property
+    def step_hash(self) -> str:
+        """A digest of code and parameters."""
+        return content_digest(("step", self.name, code_digest(self.function), dict(self.params)))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{key}={value!r}" for key, value in self.params.items())
+        return f"{self.name}({shown})"
+
+
+class FunctionStep(PipelineStep):
+    """A step made of a function, with some of its parameters bound."""
+
+    def __init__(self, factory: StepFactory, params: Mapping[str, Any]) -> None:
+        self._factory = factory
+        self._params = dict(params)
+        signature = factory.signature
+        for name in self._params:
+            if name not in signature.others or name == signature.data:
+                message = f"step {factory.name!r} has no parameter {name!r}; {did_you_mean(name, signature.others)}"
+                raise DefinitionError(message)
+
+    @property
+    def name(self) -> str:
+        return self._factory.name
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        return dict(self._params)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        return self._factory.function
+
+    @property
+    def signature(self) -> Signature:
+        return self._factory.signature
+
+    @property
+    def is_async(self) -> bool:
+        return is_async(self._factory.function)
+
+    @property
+    def cacheable(self) -> bool:  # type: ignore[override]  # fixed by the decorator
+        return self._factory.cacheable
+
+    @property
+    def options(self) -> Mapping[str, Any]:  # type: ignore[override]  # fixed by the decorator
+        return self._factory.options
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]  # shows what the function does
+        return self._factory.function.__doc__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the plain function with the bound parameters."""
+        return self.function(*args, **{**self._params, **kwargs})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FunctionStep, (self._factory, self._params)
+
+
+class StepFactory:
+    """What `@pipeline_step()` makes of a function: call it, with parameters if it has any, to get a step."""
+
+    def __init__(self, function: Callable[..., Any], *, cacheable: bool, options: Mapping[str, Any]) -> None:
+        functools.update_wrapper(self, function, updated=())
+        self.function = function
+        self.name = name_of(function)
+        self.cacheable = cacheable
+        self.options = dict(options)
+        self.signature = signature_of(function)
+        if self.signature.data is None:
+            message = (
+                f"step {self.name!r} takes no data: its first parameter must be the data, as in "
+                f"def {self.name}(data, ctx)"
+            )
+            raise DefinitionError(message)
+
+    def __call__(self, *args: Any, **params: Any) -> FunctionStep:
+        """A step with these parameters bound.
+
+        Raises:
+            DefinitionError: A parameter does not exist, or data was passed: `f()` makes a step, and
+                `f.function(data, ctx)` runs the plain function.
+
+        """
+        if args:
+            message = (
+                f"{self.name}(...) makes a step and takes parameters by name; to run the function itself "
+                f"call {self.name}.function(data, ...) or {self.name}()(data, ...)"
+            )
+            raise DefinitionError(message)
+        return FunctionStep(self, params)
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return by_reference(self) or (_remade, (self.function, self.cacheable, self.options))
+
+    def __repr__(self) -> str:
+        return f"pipeline_step({self.name})"
+
+
+def _remade(function: Callable[..., Any], cacheable: bool, options: Mapping[str, Any]) -> StepFactory:  # noqa: FBT001 - called by pickle
+    return StepFactory(function, cacheable=cacheable, options=options)
+
+
+def pipeline_step(cacheable: bool = False, **options: Any) -> Callable[[Callable[..., Any]], StepFactory]:  # noqa: FBT001, FBT002 - the documented signature
+    """Decorate a function so that calling it, with parameters, gives a step.
+
+    The first parameter gets the data; `ctx`, if there is one, gets the context; every other parameter is
+    filled from what was bound, then from the context value of its name, then from its default. The
+    function returns its output, or `(output, {"metric": value})`. It may be `async def`.
+
+    Args:
+        cacheable: Whether outputs may be stored and reused while nothing they depend on has changed.
+        **options: Step options that plugins claim, such as `retry=3` or `timeout=30`.
+
+    Raises:
+        DefinitionError: The function takes no data, or `cacheable` is no bool.
+
+    """
+    if not isinstance(cacheable, bool):
+        message = (
+            "use the decorator with parentheses: @pipeline_step()"
+            if callable(cacheable)
+            else f"pipeline_step(cacheable=...) must be a bool, found {cacheable!r}"
+        )
+        raise DefinitionError(message)
+
+    def decorate(function: Callable[..., Any]) -> StepFactory:
+        return StepFactory(function, cacheable=cacheable, options=options)
+
+    return decorate
+
+
+class _CallableStep(PipelineStep):
+    """A foreign object with `__call__(data, ctx)`, used as a step as it is."""
+
+    _none: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, target: Callable[..., Any]) -> None:
+        self._target = target
+
+    @property
+    def name(self) -> str:
+        return str(getattr(self._target, "name", None) or name_of(self._target))
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        return dict(getattr(self._target, "params", self._none))
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        return self._target
+
+    @property
+    def signature(self) -> Signature:
+        return signature_of(self._target)
+
+    @property
+    def is_async(self) -> bool:
+        return is_async(self._target)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._target(*args, **kwargs)
+
+
+def as_step(item: Any, where: str = "pipeline") -> PipelineStep:
+    """A step made of whatever a user may put into a pipeline.
+
+    Args:
+        item: A step, a factory that was not called, a partial of one, a class, a function.
+        where: Words for the message, such as "pipeline 'etl', step 2".
+
+    Raises:
+        DefinitionError: It is none of these.
+
+    """
+    if isinstance(item, PipelineStep):
+        return item
+    if isinstance(item, StepFactory):
+        return item()
+    if isinstance(item, functools.partial) and isinstance(item.func, StepFactory):
+        return item.func(*item.args, **item.keywords)
+    if isinstance(item, functools.partial) and isinstance(item.func, type) and issubclass(item.func, PipelineStep):
+        return item.func(*item.args, **item.keywords)
+    if isinstance(item, type) and issubclass(item, PipelineStep):
+        return _instance(item, where)
+    if isinstance(item, functools.partial):
+        # Its keywords are bound parameters; left inside, they would look like defaults, which the context beats.
+        target = functools.partial(item.func, *item.args) if item.args else item.func
+        return StepFactory(target, cacheable=False, options={})(**item.keywords)
+    if callable(item) and not isinstance(item, type):
+        if not hasattr(item, "__name__"):
+            return _CallableStep(item)
+        return StepFactory(item, cacheable=False, options={})()
+    message = (
+        f"{where} is {type(item).__qualname__} {item!r}; a step is a function of data, a @pipeline_step "
+        f"factory, a functools.partial of one, or a PipelineStep"
+    )
+    raise DefinitionError(message)
+
+
+def _instance(kind: type[PipelineStep], where: str) -> PipelineStep:
+    try:
+        return kind()
+    except TypeError as error:
+        message = f"{where} is the class {kind.__qualname__}, which cannot be made without arguments ({error})"
+        raise DefinitionError(message) from error
