@@ -81,8 +81,8 @@ def _keys_in(code: types.CodeType, ctx_name: str, names: dict[str, Any]) -> set[
         following = [*instructions[at + 1 : at + 3], None, None]
         use, key = following[0], following[1]
         if use is None or not _is_attribute(use):
-            if use is not None and use.opname == "LOAD_CONST" and key is not None and key.opname.startswith("BINARY"):
-                continue  # ctx["key"]
+            if use is not None and use.opname in _CONSTANT_LOADS and key is not None and key.opname.startswith("BINARY"):
+                continue  # ctx["key"] or ctx[KEY]
             if instruction.opname == "LOAD_CLOSURE":
                 continue  # a nested function that uses it; its own code is looked at too
             return None

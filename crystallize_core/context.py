@@ -96,10 +96,13 @@ class Stage:
         self.events: list[Event] = []
 
 
+_NOTHING: Final[frozenset[str]] = frozenset()
+
+
 class CellState:
     """What one cell has committed: the values that steps read, and what they recorded."""
 
-    __slots__ = ("artifacts", "events", "logger", "metrics", "overridable", "run", "services", "values")
+    __slots__ = ("artifacts", "events", "logger", "metrics", "overridable", "run", "services", "untracked", "values")
 
     def __init__(self, values: dict[str, Any], run: Any = None, logger: Any = None) -> None:
         self.values = values
@@ -107,6 +110,7 @@ class CellState:
         self.artifacts: list[ArtifactRecord] = []
         self.events: list[Event] = []
         self.services: dict[str, Callable[[FrozenContext], Any]] = {}
+        self.untracked: frozenset[str] = _NOTHING
         self.overridable = False
         self.run = run
         self.logger = logger
@@ -291,8 +295,10 @@ class FrozenContext:
         value = self._state.values.get(key, ABSENT)
         if type(value) in SHARED_TYPES:
             return value
+        if value is ABSENT and isinstance(self._stage, Stage):
+            value = self._stage.added.get(key, ABSENT)  # a hook added it just before the step
         if value is not ABSENT:
-            return self._private(key, value)
+            return value if type(value) in SHARED_TYPES else self._private(key, value)
         if default is REQUIRED:
             hint = did_you_mean(key, self._state.values, listing="the context has")
             message = f"nothing fills the parameter {key!r}: it is neither bound nor in the context; {hint}"
@@ -384,13 +390,15 @@ class FrozenContext:
         """The `RunInfo` of the run that this cell belongs to; None in a context made by hand."""
         return self._state.run
 
-    def provide(self, name: str, factory: Callable[[FrozenContext], Any]) -> None:
+    def provide(self, name: str, factory: Callable[[FrozenContext], Any], *, tracked: bool = True) -> None:
         """Give the steps of this cell an attribute `ctx.<name>`; for plugins, in `before_replicate`.
 
         Args:
             name: The name of the attribute.
             factory: Called with the view of the step when it first reads the attribute, once per attempt,
                 so that what it makes (a random stream, a logger) can depend on step and attempt.
+            tracked: Whether the output of a cached step that reads it depends on this cell: yes for random
+                streams, no for what cannot change an output, such as loggers.
 
         Raises:
             ContextMutationError: Another plugin provides that name, or the context has it anyway.
@@ -400,6 +408,8 @@ class FrozenContext:
             message = f"ctx.{name} is there already; two plugins cannot both provide it"
             raise ContextMutationError(message)
         self._state.services[name] = factory
+        if not tracked:
+            self._state.untracked |= {name}
 
     def __getattr__(self, name: str) -> Any:
         # Reached only for what is not there otherwise: the attributes that plugins provide.

@@ -57,6 +57,13 @@ class FunctionSource(DataSource):
         """The bound parameters."""
         return dict(self._params)
 
+    @property
+    def direct(self) -> Callable[[Any], Any]:
+        """What to call for the data: the function itself, where its only parameter is the context."""
+        signature = self._signature
+        is_bare = signature.ctx is not None and not signature.others and signature.ctx not in signature.keyword_only
+        return self.function if is_bare else self.fetch
+
     def fetch(self, ctx: FrozenContext) -> Any:
         """Call the function."""
         signature = self._signature

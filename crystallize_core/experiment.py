@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -85,10 +84,11 @@ class Experiment:
         self.treatments = _collected(problems, _checked_treatments, treatments)
         self.hypotheses = _collected(problems, lambda given: _list_of(Hypothesis, given, "hypotheses"), hypotheses)
         self.replicates = _collected(problems, _checked_replicates, replicates)
+        given = _collected(problems, lambda items: list(_iterable(items, "plugins")), plugins)
         if problems:
             raise DefinitionError("\n  ".join([f"experiment {name or 'experiment'!r} cannot be made:", *problems]))
-        self._given = (list(plugins or ()), autoload)
-        self._attach(resolve(plugins or (), autoload=autoload, executor=executor))
+        self._given = (given, autoload)
+        self._attach(resolve(given, autoload=autoload, executor=executor))
 
     def _attach(self, stack: Stack) -> None:
         self.stack = stack
@@ -200,6 +200,8 @@ class Experiment:
             if run.experiment.stack.executor is None:
                 await run.aexecute()
             else:
+                import asyncio  # noqa: PLC0415 - only those who await pay for it
+
                 await asyncio.to_thread(run.execute)
         except BaseException as failure:
             _finish_after(run, failure)
@@ -270,6 +272,7 @@ class Experiment:
         baseline = [t for t in self.treatments if t.is_baseline]
         derived = self._derived(
             treatments=list({t.name: t for t in [*baseline, *([chosen] if chosen else [])]}.values()),
+            hypotheses=[],
             replicates=replicate + 1,
         )
         return run_cell(Run(derived, trial=True), name, replicate, data)
@@ -339,6 +342,12 @@ class Experiment:
             *((f"output {output.name!r}", output) for output in self.outputs),
             *((f"plugin {plugin.name!r}", Stack([plugin])) for plugin in self.stack),
         ]
+
+    def __copy__(self) -> Experiment:
+        """A copy that shares the attached plugins; without this, copying would go through pickle and attach them again."""
+        derived = object.__new__(type(self))
+        derived.__dict__.update(self.__dict__)
+        return derived
 
     def __getstate__(self) -> dict[str, Any]:
         return dict(self.__dict__)

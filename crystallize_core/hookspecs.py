@@ -17,6 +17,8 @@ has to say goes into the context (`ctx.emit`, metrics, artifacts) and arrives in
 `before_run`; a worker reads it as `ctx.run.shared`.
 
 Order: in the order of the stack, the outermost first; `after_replicate` and `after_run` unwind in the reverse order.
+`@hookimpl(tryfirst=True)` and `trylast=True` move one hook of a plugin before or behind those of all others, and
+`wrapper=True` puts a generator with one `yield` around the calls of a hook that returns nothing.
 A failing hook of an essential plugin fails the cell (worker hooks) or the run (coordinator hooks);
 a failing hook of an observer (`essential = False`) switches the observer off and is noted in the result.
 """
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from crystallize_core.context import Event, FrozenContext
     from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 
-__all__ = ["HOOKS", "PROJECT", "UNWINDING", "hookimpl", "hookspec"]
+__all__ = ["ANSWERING", "HOOKS", "PROJECT", "UNWINDING", "hookimpl", "hookspec"]
 
 PROJECT: Final = "crystallize"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -262,6 +264,14 @@ HOOKS: Final[Mapping[str, Callable[..., Any]]] = {
     name: value for name, value in list(globals().items()) if hasattr(value, f"{PROJECT}_spec")
 }
 """The specifications by name, in the order of this file."""
+
+ANSWERING: Final = frozenset(
+    {
+        "cache_dependencies", "describe_run", "load_replicate", "run_experiment_loop", "should_stop", "step_options",
+        "wrap_step",
+    }
+)  # fmt: skip
+"""The hooks that return something; wrappers go around the others only."""
 
 UNWINDING: Final = frozenset({"after_replicate", "after_run"})
 """The hooks that are called in the reverse order of the stack."""

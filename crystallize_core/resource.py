@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from typing import TYPE_CHECKING, Any
 
 from crystallize_core.errors import DefinitionError
+from crystallize_core.pickling import by_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,11 +41,15 @@ def resource_factory(function: Callable[[Any], Any], *, key: str | None = None) 
 
     Args:
         function: Called with the context, once per thread of each worker, when a step first asks for it.
-        key: Resources with the same key are one; default the function's module and name.
+        key: Resources with the same key are one. Default: the module and name of a function that can be imported;
+            for any other function (a lambda, a closure) each call makes a resource of its own.
 
     """
     if not callable(function):
         message = f"resource_factory needs a function of the context, found {type(function).__qualname__}"
         raise DefinitionError(message)
-    default = f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', repr(function))}"
-    return ResourceFactory(function, key or default)
+    if key is None:
+        key = f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+        if by_reference(function) is None:
+            key += f" {secrets.token_hex(8)}"  # names like `<lambda>` say nothing about what is made
+    return ResourceFactory(function, key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -170,9 +171,12 @@ class Result:
         text = json.dumps(self.to_dict(), indent=indent, allow_nan=False)
         if path is None:
             return text
-        temporary = Path(f"{path}.{os.getpid()}.writing")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        temporary = Path(f"{path}.{os.getpid()}-{threading.get_ident()}.writing")
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
         return None
 
     @classmethod

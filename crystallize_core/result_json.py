@@ -9,7 +9,7 @@ import attrs
 
 from crystallize_core import errors
 from crystallize_core.artifact import ArtifactList, ArtifactRecord, CellArtifact
-from crystallize_core.errors import CrystallizeError, safe_str
+from crystallize_core.errors import CrystallizeError, describe, safe_str
 from crystallize_core.hypothesis import HypothesisResult
 from crystallize_core.outcome import Note
 from crystallize_core.record import PluginRecord, RunInfo, RunRecord
@@ -62,6 +62,17 @@ def result_parts(data: Mapping[str, Any]) -> dict[str, Any]:
     if data["format"] != FORMAT:
         message = f"this result has format {data['format']!r}, and this version reads {FORMAT}: pip install -U crystallize-core"
         raise CrystallizeError(message)
+    try:
+        return _parts(data)
+    except KeyError as error:
+        message = f"this is not a result: it has no {error}"
+        raise CrystallizeError(message) from error
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        message = f"this is not a result: {describe(error)}"
+        raise CrystallizeError(message) from error
+
+
+def _parts(data: Mapping[str, Any]) -> dict[str, Any]:
     baseline, *treatments = [_condition_from_dict(item) for item in data["metrics"]]
     hypotheses = [_hypothesis_from_dict(item) for item in data["hypotheses"]]
     return {

@@ -17,7 +17,10 @@ LEVELS: Final = ("treatment", "replicate", "step", "action")
 
 def mean_and_spread(values: Sequence[Any]) -> tuple[float, float] | None:
     """Mean and sample standard deviation (n - 1); None where not every value is a finite number."""
-    numbers = [float(v) for v in values if isinstance(v, (int, float)) and math.isfinite(v)]
+    try:
+        numbers = [float(v) for v in values if isinstance(v, (int, float)) and math.isfinite(v)]
+    except OverflowError:  # an int beyond all floats
+        return None
     if not numbers or len(numbers) != len(values):
         return None
     mean = math.fsum(numbers) / len(numbers)

@@ -10,8 +10,8 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from crystallize_core import fingerprint
 from crystallize_core.errors import DefinitionError, did_you_mean
-from crystallize_core.fingerprint import code_digest, content_digest
 from crystallize_core.pickling import by_reference
 from crystallize_core.signature import Signature, is_async, name_of, signature_of
 
@@ -75,7 +75,7 @@ class PipelineStep:
     @property
     def step_hash(self) -> str:
         """A digest of code and parameters."""
-        return content_digest(("step", self.name, code_digest(self.function), dict(self.params)))
+        return fingerprint.content_digest(("step", self.name, fingerprint.code_digest(self.function), dict(self.params)))
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{key}={value!r}" for key, value in self.params.items())
@@ -247,9 +247,20 @@ def as_step(item: Any, where: str = "pipeline") -> PipelineStep:
         where: Words for the message, such as "pipeline 'etl', step 2".
 
     Raises:
-        DefinitionError: It is none of these.
+        DefinitionError: It is none of these, or it takes no data.
 
     """
+    step = _made(item, where)
+    if step.signature.data is None:
+        message = (
+            f"step {step.name!r} takes no data: its first parameter must be the data, as in "
+            f"def __call__(self, data, ctx)"
+        )
+        raise DefinitionError(message)
+    return step
+
+
+def _made(item: Any, where: str) -> PipelineStep:
     if isinstance(item, PipelineStep):
         return item
     if isinstance(item, StepFactory):
@@ -257,9 +268,9 @@ def as_step(item: Any, where: str = "pipeline") -> PipelineStep:
     if isinstance(item, functools.partial) and isinstance(item.func, StepFactory):
         return item.func(*item.args, **item.keywords)
     if isinstance(item, functools.partial) and isinstance(item.func, type) and issubclass(item.func, PipelineStep):
-        return item.func(*item.args, **item.keywords)
+        return _instance(item, item.func, where)
     if isinstance(item, type) and issubclass(item, PipelineStep):
-        return _instance(item, where)
+        return _instance(item, item, where)
     if isinstance(item, functools.partial):
         # Its keywords are bound parameters; left inside, they would look like defaults, which the context beats.
         target = functools.partial(item.func, *item.args) if item.args else item.func
@@ -275,9 +286,10 @@ def as_step(item: Any, where: str = "pipeline") -> PipelineStep:
     raise DefinitionError(message)
 
 
-def _instance(kind: type[PipelineStep], where: str) -> PipelineStep:
+def _instance(make: Callable[[], PipelineStep], kind: type[PipelineStep], where: str) -> PipelineStep:
     try:
-        return kind()
+        return make()
     except TypeError as error:
-        message = f"{where} is the class {kind.__qualname__}, which cannot be made without arguments ({error})"
+        how = "with these arguments" if make is not kind else "without arguments"
+        message = f"{where} is the class {kind.__qualname__}, which cannot be made {how} ({error})"
         raise DefinitionError(message) from error

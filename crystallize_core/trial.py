@@ -73,19 +73,25 @@ def _short(value: Any) -> str:
 
 
 def run_cell(run: Run, condition: str, replicate: int, data: Any) -> CellTrace:
-    """Run one cell in this process; nothing is aggregated, and of the run's own hooks only `before_run` is called."""
+    """Run one cell in this process; plugins see it begin and end as a run whose `trial` is true.
+
+    Raises:
+        HookError: An essential plugin failed before or after the run.
+
+    """
     session = run.session
     chosen = next(c for c in session.conditions if c.name == condition)
     observer = Observer(values=True)
-    if session.hooks.before_run is not None:
-        session.hooks.before_run(run.experiment, run.info)
     try:
+        run.start()
         session.set_up()
         given = None if data is None else (data,)
         work = session.cell(chosen, replicate, observer, data=given, keep=True)
         outcome = drive(work, session.loops)
-    finally:
-        session.close()
+    except BaseException as failure:
+        run.finish(failure)
+        raise
+    run.finish()
     return CellTrace(
         condition, replicate, outcome.output, observer.records, outcome.metrics, outcome.artifacts, outcome.error
     )

@@ -31,7 +31,7 @@ from crystallize_core.context import (
 )
 from crystallize_core.errors import FingerprintError, warn_caller
 from crystallize_core.fingerprint import content_digest
-
+from crystallize_core.resource import ResourceFactory
 if TYPE_CHECKING:
     from crystallize_core.wiring import WiredStep
 
@@ -164,8 +164,8 @@ def _read_names(ctx: FrozenContext) -> set[str]:
     """What the step read: context keys, and attributes that plugins provide."""
     fields = ctx.__dict__
     names = {f"{_CONTEXT}:{key}" for key in fields.get("_reads") or ()}
-    services = ctx._state.services  # noqa: SLF001 - the engine is who looks behind the view
-    return names | {f"{_SERVICE}:{name}" for name in services if name in fields and name != "logger"}
+    state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
+    return names | {f"{_SERVICE}:{name}" for name in state.services if name in fields and name not in state.untracked}
 
 
 def _current(name: str, state: CellState, answers: Mapping[str, Mapping[str, Any]]) -> str:
@@ -182,6 +182,8 @@ def _current(name: str, state: CellState, answers: Mapping[str, Mapping[str, Any
         if key == ALL_KEYS:
             return content_digest(tuple(values))
         value = values.get(key, ABSENT)
+        if isinstance(value, ResourceFactory):
+            value = ("resource", value.function)  # its key tells it from others in this process only
         return "absent" if value is ABSENT else content_digest(value)
     if kind == _SERVICE:
         # What a plugin provides (a random stream) may depend on all that tells one cell from another.

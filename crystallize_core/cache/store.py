@@ -12,12 +12,12 @@ import os
 import pickle
 import secrets
 import tempfile
-
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from crystallize_core.errors import warn_caller
 __all__ = ["CacheWarning", "FileStore"]
 
 _MAGIC: Final = b"crystallize-entry-1\n"

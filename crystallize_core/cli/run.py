@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ import click
 
 if TYPE_CHECKING:
     from crystallize_core.experiment import Experiment
+    from crystallize_core.hypothesis import Hypothesis
     from crystallize_core.result import Result
 
 __all__ = ["run"]
@@ -119,8 +122,8 @@ def _outcome(
         experiment = find_experiment(target)
         if settings:
             experiment = _with_settings(experiment, settings)
-        chosen = _chosen(experiment, treatments) if treatments else None
-        return experiment.run(treatments=chosen, replicates=replicates, executor=executor, provenance=provenance), None
+        chosen = _chosen(experiment, treatments) if treatments else {}
+        return experiment.run(replicates=replicates, executor=executor, provenance=provenance, **chosen), None
     except RunInterrupted as interruption:
         return interruption.result, interruption
     except CrystallizeError as error:
@@ -131,8 +134,8 @@ def _outcome(
         raise
 
 
-def _chosen(experiment: Experiment, names: tuple[str, ...]) -> list[Any]:
-    """The treatments of these names; one that configures the baseline is always among them."""
+def _chosen(experiment: Experiment, names: tuple[str, ...]) -> dict[str, Any]:
+    """The treatments of these names, with one that configures the baseline, and the hypotheses that speak of them."""
     from crystallize_core.context import BASELINE_CONDITION  # noqa: PLC0415 - not for --help
     from crystallize_core.errors import DefinitionError, did_you_mean  # noqa: PLC0415 - as above
 
@@ -145,7 +148,24 @@ def _chosen(experiment: Experiment, names: tuple[str, ...]) -> list[Any]:
     ]
     if problems:
         raise DefinitionError("\n  ".join(problems), experiment=experiment.name)
-    return [treatment for name, treatment in by_name.items() if name in names or treatment.is_baseline]
+    treatments = [treatment for name, treatment in by_name.items() if name in names or treatment.is_baseline]
+    left_out = by_name.keys() - {treatment.name for treatment in treatments}
+    return {"treatments": treatments, "hypotheses": _without(experiment.hypotheses, left_out)}
+
+
+def _without(hypotheses: Iterable[Hypothesis], left_out: AbstractSet[str]) -> list[Hypothesis]:
+    """The hypotheses that still have something to say, as they are about what is left."""
+    kept = []
+    for hypothesis in hypotheses:
+        if hypothesis.treatments is None:
+            kept.append(hypothesis)
+            continue
+        names = tuple(name for name in hypothesis.treatments if name not in left_out)
+        if names:
+            narrowed = copy.copy(hypothesis)
+            narrowed.treatments = names
+            kept.append(narrowed)
+    return kept
 
 
 def _with_settings(experiment: Experiment, settings: tuple[str, ...]) -> Experiment:

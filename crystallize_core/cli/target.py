@@ -57,7 +57,8 @@ def _load_file(place: str) -> ModuleType:
         raise DefinitionError(message)
     if not path.is_file():
         beside = [str(path.with_name(file.name)) for file in path.parent.glob("*.py")]
-        message = f"there is no file {place}; {did_you_mean(place, beside, listing='beside it are')}"
+        hint = did_you_mean(place, beside, listing="beside it are") if beside else "nothing lies beside it."
+        message = f"there is no file {place}; {hint}"
         raise DefinitionError(message)
     return load_file(path)
 

@@ -68,20 +68,23 @@ def run_steps(
         HookError: A hook of an essential plugin raised.
 
     """
-    hooks, experiment, clock = plan.hooks, plan.experiment, perf_counter_ns
-    mark = None
+    # What is looked up once here is not looked up for every step. A hook that is switched off meanwhile
+    # forwards to what is left of it.
+    before, after = plan.hooks.before_step, plan.hooks.after_step
+    experiment, clock = plan.experiment, perf_counter_ns
+    mark, hit = None, False
     start = clock()
     for planned, name, invoke, policy, cache in plan.rows:
         given = data
         if observer is not None:
             mark = observer.mark(state)
         ctx = StepContext(_state=state, step_name=name)
-        hit, rows = False, None
+        rows = None
         try:
             if cache is None:
                 if policy is None:
-                    if hooks.before_step is not None:
-                        hooks.before_step(experiment, planned.step, ctx)
+                    if before is not None:
+                        before(experiment, planned.step, ctx)
                         if ctx._reads is not None:  # noqa: SLF001 - what hooks read is not the step's doing
                             forget_reads(ctx)
                     data = invoke(data, ctx)
@@ -113,9 +116,9 @@ def run_steps(
         durations.append(end - start)
         start = end
         if observer is not None:
-            observer.finished(planned, ctx, given, data, mark, durations[-1], hit=hit)
-        if hooks.after_step is not None:
-            hooks.after_step(experiment, planned.step, data, ctx)
+            observer.finished(planned, ctx, given, data, mark, durations[-1], hit=hit and cache is not None)
+        if after is not None:
+            after(experiment, planned.step, data, ctx)
             start = clock()
     return data
 

@@ -22,6 +22,7 @@ class Timings:
 
     def __init__(self, steps: Sequence[str]) -> None:
         self._steps = tuple(steps)
+        self._count = len(self._steps)
         self._spent: dict[str, array[int]] = {}
 
     def add(self, cell: CellOutcome) -> None:
@@ -29,9 +30,10 @@ class Timings:
         spent = self._spent.get(cell.condition)
         if spent is None:
             spent = self._spent[cell.condition] = array("q")
-        spent.extend(cell.durations)
-        if len(cell.durations) < len(self._steps):
-            spent.extend([-1] * (len(self._steps) - len(cell.durations)))
+        durations = cell.durations
+        spent.extend(durations)
+        if len(durations) < self._count:
+            spent.extend([-1] * (self._count - len(durations)))
 
     def as_dict(self) -> dict[str, dict[str, dict[str, float]]]:
         """Calls, and seconds in all, at least and at most, by condition and step; steps that never ran are left out."""

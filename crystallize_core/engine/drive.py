@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable
 
     from crystallize_core.engine.cell import Awaiting
@@ -27,6 +27,8 @@ class Loops:
 
     def run(self, awaitable: Awaitable[Any]) -> Any:
         """Wait for it, also where this thread has a running loop already."""
+        import asyncio  # noqa: PLC0415 - only those who await pay for it
+
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -37,6 +39,8 @@ class Loops:
         key = threading.get_ident()
         runner = self._runners.get(key)
         if runner is None:
+            import asyncio  # noqa: PLC0415 - as above
+
             runner = asyncio.Runner()
             with self._lock:
                 self._runners[key] = runner

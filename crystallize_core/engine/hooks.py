@@ -96,9 +96,13 @@ class HookCalls:
         self.notes: list[Note] = list(stack.switched_off)
         self._off = {note.plugin for note in self.notes}
         self._lock = threading.Lock()
+        self._scopes: list[dict[str, Any]] = []
         self._compile()
 
     def _compile(self) -> None:
+        for scope in self._scopes:
+            scope["retired"] = True
+        self._scopes = []
         for name in HOOKS:
             setattr(self, name, self._compiled(name))
 
@@ -195,24 +199,31 @@ class HookCalls:
         # `at` tells which implementation raised; a try block costs nothing as long as nothing does.
         names = ", ".join(_ARGUMENTS[hook])
         packed = f"({names},)" if names else "()"
-        lines = [f"def {hook}({names}):", "    at = 0", "    try:"]
+        lines = [f"def {hook}({names}):", f"    if retired: return forward({names})", "    at = 0", "    try:"]
         for number, implementation in enumerate(found):
             lines += [f"        at = {number}", f"        call_{number}({implementation.passed})"]
         lines += ["    except (Exception, SystemExit) as error:", f"        failed(at, error, {packed})"]
         scope: dict[str, Any] = {f"call_{n}": implementation.function for n, implementation in enumerate(found)}
+        # A loop that still holds this function after a plugin was switched off must not call that plugin.
+        scope["retired"], scope["forward"] = False, lambda *arguments: self._forward(hook, arguments)
+        self._scopes.append(scope)
         scope["failed"] = lambda at, error, arguments: self._go_on(hook, found, at, error, arguments)
         exec("\n".join(lines), scope)  # noqa: S102 - made of the names of hooks and arguments that were checked
         compiled: Callable[..., None] = scope[hook]
         return compiled
+
+    def _forward(self, hook: str, arguments: tuple[Any, ...]) -> None:
+        current = getattr(self, hook)
+        if current is not None:
+            current(*arguments)
 
     def _go_on(
         self, hook: str, found: list[Implementation], at: int, error: BaseException, arguments: tuple[Any, ...]
     ) -> None:
         """After implementation `at` raised: note or raise it, and call those behind it."""
         failures = [self._noted(hook, found[at].plugin, error, arguments)]
-        for implementation in found[at + 1 :]:
-            if implementation.plugin.name not in self._off:
-                failures.append(self._attempt(hook, implementation, arguments))
+        rest = (implementation for implementation in found[at + 1 :] if implementation.plugin.name not in self._off)
+        failures += [self._attempt(hook, implementation, arguments) for implementation in rest]
         _raise_together([failure for failure in failures if failure is not None])
 
     def _around(self, hook: str, wrapper: Implementation, inner: Callable[..., None] | None) -> Callable[..., None]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import attrs
 
+from crystallize_core.additions import keys_added_by
 from crystallize_core.artifact import Artifact
 from crystallize_core.cache import StepCache
+from crystallize_core.context import ALL_KEYS
 from crystallize_core.engine.attempt import attempts_of, failure_reporter
 from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.errors import PluginError, StepOptionError, describe, did_you_mean, safe_str
@@ -80,10 +82,21 @@ def compile_plan(
         StepOptionError: Options that no plugin claims, or of the wrong type.
 
     """
-    wired = wire(steps, conditions=conditions, outputs=outputs, where=where)
+    wired = wire(steps, conditions=_with_added(conditions, hooks), outputs=outputs, where=where)
     _check_options(wired, hooks, where)
     planned = tuple(_planned(step, hooks, experiment) for step in wired)
     return Plan(planned, hooks, experiment)
+
+
+def _with_added(
+    conditions: Mapping[str, frozenset[str]] | None, hooks: HookCalls
+) -> Mapping[str, frozenset[str]] | None:
+    """The known keys with those that plugins may add just before a step."""
+    added = [keys_added_by(function) for function in hooks.functions("before_step")]
+    if conditions is None or not added:
+        return conditions
+    more = frozenset[str]().union(*(frozenset({ALL_KEYS}) if keys is None else keys for keys in added))
+    return {name: keys | more for name, keys in conditions.items()}
 
 
 def _planned(wired: WiredStep, hooks: HookCalls, experiment: Any) -> PlannedStep:

@@ -14,7 +14,7 @@ from crystallize_core.context import Event
 from crystallize_core.engine.collect import Collector
 from crystallize_core.engine.replicates import ReplicateFunction
 from crystallize_core.engine.session import Provenance, Session
-from crystallize_core.errors import CrystallizeError, ExecutorError, VerifierError, did_you_mean
+from crystallize_core.errors import ExecutorError, VerifierError, did_you_mean
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.hypothesis import Hypothesis, HypothesisResult
 from crystallize_core.outcome import Note, ReplicateOutcome
@@ -22,6 +22,7 @@ from crystallize_core.record import PluginRecord, RunInfo, RunRecord
 from crystallize_core.result import Result
 from crystallize_core.samples import ConditionMetrics, ExperimentMetrics
 from crystallize_core.stack.options import values_of
+from crystallize_core.values import value_digest
 from crystallize_core.version import version
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def _each_once(notes: Iterable[Note]) -> list[Note]:
 
 def stack_digest(stack: Sequence[PluginRecord]) -> str:
     """One digest over names, distributions, versions and options."""
-    rows = [(p.name, p.distribution, p.version, sorted((k, repr(v)) for k, v in p.options.items())) for p in stack]
+    rows = [(p.name, p.distribution, p.version, {k: value_digest(v) for k, v in p.options.items()}) for p in stack]
     return content_digest(rows)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -25,6 +25,7 @@ from crystallize_core.context import (
     StepContext,
 )
 from crystallize_core.datasource import ExperimentInput, FunctionSource
+from crystallize_core.datasource import FunctionSource
 from crystallize_core.engine.cell import Awaiting, run_steps
 from crystallize_core.engine.drive import Loops, adrive, drive
 from crystallize_core.engine.hooks import HookCalls
@@ -62,6 +63,7 @@ class Condition:
         treatment: A treatment that is a function, still to be applied per cell; None otherwise.
         datasource: Where the data comes from.
         overridden: The keys of `initial_ctx` that the treatment replaces.
+        fetch: What gives the data: the function itself where the datasource is nothing but a function of `ctx`.
 
     """
 
@@ -70,6 +72,11 @@ class Condition:
     treatment: Treatment | None
     datasource: DataSource
     overridden: tuple[str, ...] = ()
+    fetch: Callable[[Any], Any] = attrs.field(init=False, repr=False)
+
+    @fetch.default
+    def _fetch(self) -> Callable[[Any], Any]:
+        return self.datasource.direct if isinstance(self.datasource, FunctionSource) else self.datasource.fetch
 
     @classmethod
     def of(cls, name: str, initial: Mapping[str, Any], treatment: Treatment | None, datasource: DataSource) -> Condition:
@@ -116,6 +123,7 @@ class Session:
         self.experiment = experiment
         self.run = run
         self.provenance = provenance
+        self._observed = {"none": 0, "first": 1, "all": run.replicates}[provenance]
         self.hooks = HookCalls(experiment.stack)
         self.conditions = experiment.conditions()
         self.plan = self._plan()
@@ -160,13 +168,9 @@ class Session:
             self.set_up()
         cells = []
         for condition in self.conditions:
-            cells.append((yield from self.cell(condition, replicate, self._observer(replicate))))
+            observer = Observer() if replicate < self._observed else None
+            cells.append((yield from self.cell(condition, replicate, observer)))
         return ReplicateOutcome(replicate, cells, self.hooks.take_notes() if self.hooks.notes else [])
-
-    def _observer(self, replicate: int) -> Observer | None:
-        if self.provenance == "none" or (self.provenance == "first" and replicate > 0):
-            return None
-        return Observer()
 
     def cell(
         self, condition: Condition, replicate: int, observer: Observer | None = None, *, data: Any = None, keep: bool = False
@@ -184,14 +188,14 @@ class Session:
         values = {REPLICATE_KEY: replicate, CONDITION_KEY: condition.name, **condition.values}
         state = CellState(values, self.run)
         durations = array("q")
-        outcome = CellOutcome(replicate, condition.name, state.metrics, state.artifacts, state.events)
+        outcome = CellOutcome(replicate, condition.name, state.metrics, state.artifacts, state.events, None, durations)
         try:
             if hooks.before_replicate is not None:
                 hooks.before_replicate(experiment, CellContext(state))
             if condition.treatment is not None:
                 _apply(condition.treatment, state)
             if data is None:
-                data = _fetch(condition.datasource, state)
+                data = _fetch(condition.fetch, state)
                 if hasattr(type(data), "__await__"):
                     data = yield _awaited(data)
             else:
@@ -201,7 +205,6 @@ class Session:
                 outcome.output = output
         except CrystallizeError as error:
             outcome.error = self._addressed(error, condition.name, replicate)
-        outcome.durations = durations
         outcome.seed = values.get(SEED_USED_KEY)
         if observer is not None:
             outcome.provenance = observer.records
@@ -264,11 +267,11 @@ def _apply(treatment: Treatment, state: CellState) -> None:
         state.overridable = False
 
 
-def _fetch(datasource: DataSource, state: CellState) -> Any:
+def _fetch(fetch: Callable[[Any], Any], state: CellState) -> Any:
     """The data of a cell, or what has to be awaited for it; additions to the context are committed with it."""
-    ctx = StepContext(_state=state, step_name="datasource")
+    ctx = StepContext(_state=state, step_name="<datasource>")
     try:
-        data = datasource.fetch(ctx)
+        data = fetch(ctx)
     except Exception as error:
         raise _no_data(error) from error
     if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits

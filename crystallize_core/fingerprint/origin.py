@@ -8,7 +8,6 @@ library counts by name alone.
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -120,6 +119,8 @@ def _standard_folders() -> frozenset[str]:
 
 @functools.cache
 def _distributions() -> dict[str, list[str]]:
+    import importlib.metadata  # noqa: PLC0415 - needs half of the email package
+
     return dict(importlib.metadata.packages_distributions())
 
 
@@ -133,6 +134,8 @@ def distribution_of(top: str) -> str:
 
 
 def _version(name: str) -> str:
+    import importlib.metadata  # noqa: PLC0415 - as above
+
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pluggy
 
 from crystallize_core import hookspecs
 from crystallize_core.errors import PluginError
-from crystallize_core.outcome import Note
 from crystallize_core.stack.checking import hooks_of, is_executor
 from crystallize_core.stack.order import Constraint, ordered
+
+if TYPE_CHECKING:
+    from crystallize_core.outcome import Note
 
 __all__ = ["ActivePlugin", "Skipped", "Stack"]
 

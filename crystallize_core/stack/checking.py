@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from crystallize_core.errors import PluginError, did_you_mean
-from crystallize_core.hookspecs import HOOKS, PROJECT
+from crystallize_core.hookspecs import ANSWERING, HOOKS, PROJECT
 from crystallize_core.plugin import BasePlugin
 
 __all__ = ["hooks_of", "is_executor", "plugin_name"]
@@ -36,6 +36,7 @@ def hooks_of(plugin: object, name: str) -> dict[str, tuple[Callable[..., Any], d
             problems.append(f"unknown hook {hook!r}; {did_you_mean(hook, HOOKS, listing='the hooks are')}")
         else:
             found[hook] = function, options
+            problems += _wrong_wrapper(hook, options)
     if isinstance(plugin, BasePlugin):
         found |= {hook: pair for hook, pair in _overridden(plugin).items() if hook not in found}
         problems += _misspelt(plugin)
@@ -92,6 +93,14 @@ def _misspelt(plugin: BasePlugin) -> list[str]:
     return problems
 
 
+def _wrong_wrapper(hook: str, options: dict[str, Any]) -> list[str]:
+    if options.get("hookwrapper"):
+        return [f"hook {hook!r} is marked hookwrapper=True; write it as wrapper=True"]
+    if options.get("wrapper") and hook in ANSWERING:
+        return [f"hook {hook!r} cannot be a wrapper, because it returns something; only the others can"]
+    return []
+
+
 def _wrong_signature(hook: str, function: Callable[..., Any]) -> list[str]:
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         return [f"hook {hook!r} is `async def`; hooks are plain functions"]
@@ -122,5 +131,6 @@ def plugin_name(plugin: object) -> tuple[str, bool]:
         return given, True
     if isinstance(plugin, ModuleType):
         return plugin.__name__.rpartition(".")[2], False
-    words = "".join(f"_{char.lower()}" if char.isupper() else char for char in type(plugin).__name__).strip("_")
+    kind = plugin if isinstance(plugin, type) else type(plugin)
+    words = "".join(f"_{char.lower()}" if char.isupper() else char for char in kind.__name__).strip("_")
     return words.removesuffix("_plugin") or words, False

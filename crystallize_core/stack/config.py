@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -62,7 +61,8 @@ def find_config(start: Path | None = None, *, profile: str | None = None) -> Sta
             return parse_config(_read(own), str(own), folder, profile=profile)
         project = folder / "pyproject.toml"
         if project.is_file():
-            table = _read(project).get("tool", {}).get("crystallize")
+            tools = _read(project).get("tool")
+            table = tools.get("crystallize") if isinstance(tools, Mapping) else None
             if table is not None:
                 return parse_config(table, f"{project} [tool.crystallize]", folder, profile=profile)
     if profile is not None:
@@ -72,6 +72,8 @@ def find_config(start: Path | None = None, *, profile: str | None = None) -> Sta
 
 
 def _read(path: Path) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 - most runs have no configuration to read
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -86,6 +88,9 @@ def parse_config(table: Mapping[str, Any], source: str, folder: Path, *, profile
         ConfigurationError: Wrong keys or types; all of them are listed.
 
     """
+    if not isinstance(table, Mapping):
+        message = f"{source}: expected a table, found {table!r}"
+        raise ConfigurationError(message)
     problems = _problems(table, "")
     profiles = table.get("profiles", {}) if isinstance(table.get("profiles", {}), Mapping) else {}
     for name, values in profiles.items():
@@ -109,9 +114,10 @@ def parse_config(table: Mapping[str, Any], source: str, folder: Path, *, profile
 
 def _problems(table: Mapping[str, Any], path: str) -> list[str]:
     problems = []
+    keys = _KEYS if not path else _KEYS[:-1]  # a profile has no profiles
     for key, value in table.items():
-        if key not in _KEYS or (path and key == "profiles"):
-            problems.append(f"{path}{key}: unknown key; {did_you_mean(key, _KEYS, listing='the keys are')}")
+        if key not in keys:
+            problems.append(f"{path}{key}: unknown key; {did_you_mean(str(key), keys, listing='the keys are')}")
         elif key in _LISTS and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
             problems.append(f"{path}{key}: expected a list of str, found {value!r}")
         elif key == "executor" and not isinstance(value, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import attrs
@@ -51,15 +52,29 @@ class Installed:
 
 def installed(group: str) -> list[Installed]:
     """The entry points of a group, sorted by name and distribution, not by the order of the file system."""
-    from importlib_metadata import entry_points  # noqa: PLC0415 - only where something is looked for
-
     found = {}
-    for entry_point in entry_points(group=group):
+    for entry_point in _entry_points(group):
         distribution = entry_point.dist
         name, version = ("?", "?") if distribution is None else (_name(distribution), _version(distribution))
         item = Installed(entry_point.name, entry_point.value, name, version, entry_point)
         found.setdefault((item.name, item.distribution, item.value), item)  # a path that is listed twice
     return [found[key] for key in sorted(found)]
+
+
+def _entry_points(group: str) -> Iterable[Any]:
+    from importlib_metadata import distributions, entry_points  # noqa: PLC0415 - only where something is looked for
+
+    try:
+        return list(entry_points(group=group))
+    except Exception:  # noqa: BLE001 - one distribution with a damaged file must not hide all others
+        return [point for distribution in distributions() for point in _of_one(distribution, group)]
+
+
+def _of_one(distribution: Any, group: str) -> list[Any]:
+    try:
+        return list(distribution.entry_points.select(group=group))
+    except Exception:  # noqa: BLE001 - as above
+        return []
 
 
 def _name(distribution: Any) -> str:

@@ -14,7 +14,6 @@ import inspect
 import json
 import re
 import sys
-import tomllib
 import types
 import typing
 from collections import abc
@@ -457,6 +456,8 @@ def _values(kind: Any, origin: Any, text: str) -> list[Any]:
 
 def _fragment(text: str) -> list[Any]:
     """The value of a TOML or JSON fragment, in a list; an empty list when it is neither."""
+    import tomllib  # noqa: PLC0415 - only where options come as text
+
     try:
         table = tomllib.loads(f"value = {text.strip()}")
     except ValueError:

@@ -26,7 +26,8 @@ class Constraint:
 def ordered(names: Sequence[str], constraints: Mapping[str, Constraint]) -> list[str]:
     """The names in the order of the list, changed only where a constraint says so.
 
-    Where two plugins both want to be before all others, the order of the list holds between them.
+    A name counts more than `*`, which means all others that the names leave free to be moved. Where two plugins
+    both want to be before all others, the order of the list holds between them.
     Names that are not there are ignored: a constraint speaks of plugins that may be installed.
 
     Raises:
@@ -42,17 +43,31 @@ def ordered(names: Sequence[str], constraints: Mapping[str, Constraint]) -> list
             if other in earlier and other != name:
                 earlier[other].add(name)
         earlier[name] |= {other for other in constraint.after if other in earlier and other != name}
+    ahead = {name: _all_ahead(name, earlier) for name in names}
+    for name in names:
         if name in first:
             for other in names:
-                if other not in first and name not in constraints.get(other, Constraint()).before:
+                if other not in first and other not in ahead[name]:
                     earlier[other].add(name)
         if name in last:
-            earlier[name] |= {other for other in names if other not in last and other not in first}
+            earlier[name] |= {o for o in names if o not in last and o not in first and name not in ahead[o]}
     return _earliest_first(names, earlier)
 
 
+def _all_ahead(name: str, earlier: Mapping[str, set[str]]) -> set[str]:
+    """Everything that comes before it, directly or not."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        new = earlier[waiting.pop()] - found
+        found |= new
+        waiting += new
+    return found
+
+
 def _earliest_first(names: Sequence[str], earlier: Mapping[str, set[str]]) -> list[str]:
-    sorter = TopologicalSorter(earlier)
+    # sorted, so that of several circles every machine shows the same
+    sorter = TopologicalSorter({name: sorted(others) for name, others in earlier.items()})
     try:
         sorter.prepare()
     except CycleError as error:

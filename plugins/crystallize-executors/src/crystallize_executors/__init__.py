@@ -1,0 +1,17 @@
+"""Executors for Crystallize: serial, threads, processes and asyncio, all with the same result."""
+
+from __future__ import annotations
+
+from crystallize_executors.asynchronous import AsyncExecution
+from crystallize_executors.parallel import ParallelExecution
+from crystallize_executors.processes import ProcessExecution
+from crystallize_executors.serial import SerialExecution
+from crystallize_executors.threads import ThreadExecution
+
+__all__ = [
+    "AsyncExecution",
+    "ParallelExecution",
+    "ProcessExecution",
+    "SerialExecution",
+    "ThreadExecution",
+]

@@ -1,0 +1,209 @@
+"""The coordinator's side of the worker processes.
+
+Each worker has pipes of its own instead of a queue shared by all, as in `concurrent.futures` and loky.
+So the death of one worker disturbs no other, it is known which replicates it had, a half-written outcome
+harms nobody, and a worker ends by itself when the coordinator does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, Final, Self
+
+import attrs
+
+from crystallize_core.errors import WorkerError
+from crystallize_executors.worker import Message, serve
+
+__all__ = ["Worker", "WorkerPool"]
+
+CONTEXTS: Final = {"spawn": "loky", "forkserver": "forkserver"}
+"""Our word for a start method -> that of multiprocessing. Loky's is a spawn that does not run `__main__` again."""
+GRACE: Final = 5.0
+"""Seconds that workers get to end by themselves once nothing is left to do."""
+
+
+@attrs.define(eq=False)
+class Worker:
+    """One worker process and what it was given.
+
+    Attributes:
+        process: The process.
+        tasks: Where its chunks go.
+        answers: Where its messages come from.
+        in_flight: The replicates that it was sent and has not answered, in the order of sending.
+        ready: Whether it has rebuilt the experiment.
+
+    """
+
+    process: BaseProcess
+    tasks: Connection
+    answers: Connection
+    in_flight: dict[int, None] = attrs.field(factory=dict)
+    ready: bool = False
+
+    def send(self, numbers: list[int]) -> None:
+        """Give it replicates to run; that it has died is noticed elsewhere."""
+        self.in_flight.update(dict.fromkeys(numbers))
+        with contextlib.suppress(OSError):
+            self.tasks.send_bytes(pickle.dumps(numbers))
+
+    def finish(self) -> None:
+        """Tell it that no chunk follows."""
+        with contextlib.suppress(OSError):
+            self.tasks.send_bytes(b"")
+
+    def receive(self) -> Message | None:
+        """Its next message; None when there will be none."""
+        try:
+            return Message(*pickle.loads(self.answers.recv_bytes()))  # noqa: S301 - from the process started here
+        except (EOFError, OSError):
+            return None
+
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return not self.process.is_alive()
+
+    def how_it_ended(self) -> tuple[str, bool]:
+        """Its exit code in words, and whether it was killed by a signal."""
+        self.process.join(1.0)
+        code = self.process.exitcode
+        if code is None or code >= 0:
+            return f"exit code {code}", False
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-code).name, True
+        return f"signal {-code}", True
+
+
+class WorkerPool:
+    """The worker processes of one run; a context manager that leaves none of them behind.
+
+    Args:
+        start_method: `spawn` or `forkserver`.
+        payload: The pickled replicate function, sent to each worker once.
+
+    """
+
+    def __init__(self, start_method: str, payload: bytes) -> None:
+        if start_method == "spawn":
+            import loky  # noqa: F401, PLC0415 - registers its start method; only runs with processes need it
+
+        self._start_method = start_method
+        self._context: Any = multiprocessing.get_context(CONTEXTS[start_method])
+        self._payload = payload
+        self._started = 0
+        self.workers: list[Worker] = []
+
+    def start_worker(self) -> None:
+        """Start one more worker; it says when it is ready."""
+        task_reader, task_writer = self._context.Pipe(duplex=False)
+        answer_reader, answer_writer = self._context.Pipe(duplex=False)
+        self._started += 1
+        process = self._context.Process(
+            target=serve, args=(task_reader, answer_writer), name=f"crystallize-worker-{self._started}", daemon=False
+        )
+        try:
+            with _interrupts_blocked():
+                process.start()
+                self.workers.append(Worker(process, task_writer, answer_reader))
+        finally:
+            # Only the worker may hold these ends: their closing tells that it is gone.
+            task_reader.close()
+            answer_writer.close()
+        # A large experiment does not fit into the pipe before the process reads it, and that takes a while.
+        threading.Thread(target=self._feed, args=(task_writer,), daemon=True).start()
+
+    def _feed(self, tasks: Connection) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            tasks.send_bytes(self._payload)
+
+    def wait(self) -> list[Worker]:
+        """The workers that have something to say or have ended; at the latest after a second."""
+        handles: dict[Any, Worker] = {}
+        for worker in self.workers:
+            handles[worker.answers] = worker
+            handles[worker.process.sentinel] = worker
+        ready = {id(handles[handle]) for handle in connection.wait(list(handles), timeout=1.0)}
+        # A process that left a child of its own behind has ended without closing what is waited for.
+        return [worker for worker in self.workers if id(worker) in ready or worker.has_ended()]
+
+    def bury(self, worker: Worker) -> tuple[str, bool]:
+        """Forget a worker that has ended; returns how it ended, and whether it was killed by a signal."""
+        self.workers.remove(worker)
+        worker.process.join(1.0)
+        if worker.process.is_alive():  # it closed its pipe and went on
+            _kill(worker)
+        how = worker.how_it_ended()
+        _close(worker)
+        return how
+
+    def startup_error(self, how: str) -> WorkerError:
+        """The error for workers that end before they can say anything; `how` the last one did."""
+        message = f"worker processes end while they start ({how}); what they wrote to stderr says why"
+        if self._start_method == "forkserver":
+            message += """; workers of a forkserver import the script, which needs its `if __name__ == "__main__":`"""
+        return WorkerError(message)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if kind is None:
+                self._let_end()
+        finally:
+            for worker in self.workers:
+                _kill(worker)
+            for worker in self.workers:
+                worker.process.join()
+                _close(worker)
+            self.workers.clear()
+
+    def _let_end(self) -> None:
+        for worker in self.workers:
+            if worker.ready:
+                worker.finish()
+            else:
+                _kill(worker)
+            worker.answers.close()  # what it would still say is not wanted, and must not make it wait
+        until = time.monotonic() + GRACE
+        for worker in self.workers:
+            worker.process.join(max(0.0, until - time.monotonic()))
+
+
+def _kill(worker: Worker) -> None:
+    if not worker.process.is_alive():
+        return
+    if hasattr(signal, "SIGKILL") and worker.process.pid is not None:
+        os.kill(worker.process.pid, signal.SIGKILL)  # the processes of loky have no kill()
+    else:
+        worker.process.terminate()
+
+
+def _close(worker: Worker) -> None:
+    for end in (worker.tasks, worker.answers):
+        with contextlib.suppress(OSError):
+            end.close()
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Have a child process start with Ctrl-C blocked: it comes to this process, which then ends the child."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

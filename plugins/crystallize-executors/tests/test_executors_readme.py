@@ -1,0 +1,28 @@
+"""The README shows code that runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+def test_the_snippet_of_the_readme_runs_as_a_script(tmp_path):
+    """What a reader pastes into a file works, without another word."""
+    (snippet,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    script = tmp_path / "snippet.py"
+    script.write_text(snippet)
+    alone = {**os.environ, "CRYSTALLIZE_AUTOLOAD": "0"}  # whatever else is installed has no part in it
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, env=alone, timeout=120, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
+def test_the_readme_tells_how_to_install_it():
+    """The line that a reader needs first."""
+    assert "pip install crystallize-executors\n" in README.read_text()

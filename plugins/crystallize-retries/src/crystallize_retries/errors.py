@@ -1,0 +1,52 @@
+"""The errors of this plugin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["AttemptExpired", "StepTimeout", "expired"]
+
+
+class StepTimeout(TimeoutError):  # noqa: N818 - the name that the documentation promises
+    """An attempt of a step took longer than its option `timeout` allows.
+
+    Args:
+        message: Which step, after how long, and whether the attempt could be stopped.
+
+    Attributes:
+        step: The name of the step.
+        seconds: The limit.
+        stopped: False where the attempt still runs because nothing could end it.
+
+    """
+
+    def __init__(
+        self, message: str, *, step: str | None = None, seconds: float | None = None, stopped: bool = True
+    ) -> None:
+        super().__init__(message)
+        self.step, self.seconds, self.stopped = step, seconds, stopped
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args, dict(self.__dict__)
+
+
+class AttemptExpired(BaseException):
+    """Raised inside an attempt to end it when its time is over; it becomes a `StepTimeout` outside.
+
+    Not an `Exception`, so that `except Exception` in a step does not swallow it.
+    """
+
+
+def expired(step: str, seconds: float, *, still_runs_in: str | None = None) -> StepTimeout:
+    """The error for an attempt whose time is over.
+
+    Args:
+        step: The name of the step.
+        seconds: The limit.
+        still_runs_in: Where the attempt still runs, in words; None if it has ended.
+
+    """
+    message = f"step {step!r} did not finish within {seconds:g} s"
+    if still_runs_in is not None:
+        message += f"; the attempt still runs in {still_runs_in} that could not be stopped, and nothing it does counts"
+    return StepTimeout(message, step=step, seconds=seconds, stopped=still_runs_in is None)

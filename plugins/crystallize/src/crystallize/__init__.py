@@ -1,0 +1,223 @@
+"""Crystallize: the core and its standard plugins under one name.
+
+Everything public of `crystallize_core` is here, and the plugins of the distributions that come with this one. A plugin is
+imported when its name is first used, so that `import crystallize` costs no more than the core.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from crystallize_core import (
+    BASELINE_CONDITION,
+    CONDITION_KEY,
+    REPLICATE_KEY,
+    SEED_USED_KEY,
+    Artifact,
+    ArtifactError,
+    ArtifactList,
+    ArtifactRecord,
+    BasePlugin,
+    CellArtifact,
+    CellOutcome,
+    CellTrace,
+    ConditionMetrics,
+    ConfigurationError,
+    ContextError,
+    ContextKeyError,
+    ContextMutationError,
+    CrystallizeError,
+    DataSource,
+    DatasourceError,
+    DefinitionError,
+    Event,
+    ExecutorError,
+    Experiment,
+    ExperimentBuilder,
+    ExperimentInput,
+    ExperimentMetrics,
+    FingerprintError,
+    FrozenContext,
+    HookError,
+    Hypothesis,
+    HypothesisResult,
+    NotSendableError,
+    Note,
+    Pipeline,
+    PipelineStep,
+    PluginError,
+    PluginOrderError,
+    PluginRecord,
+    PluginWarning,
+    RemoteError,
+    ReplicateOutcome,
+    ReplicateStream,
+    Result,
+    Row,
+    RunError,
+    RunInfo,
+    RunInterrupted,
+    RunRecord,
+    StackError,
+    StepError,
+    StepOptionError,
+    Treatment,
+    TreatmentError,
+    VerifierError,
+    WiringError,
+    WorkerError,
+    code_digest,
+    content_digest,
+    data_source,
+    hookimpl,
+    hypothesis,
+    pipeline,
+    pipeline_step,
+    rank_by_p_value,
+    register_hasher,
+    resource_factory,
+    standalone_context,
+    treatment,
+    verifier,
+)
+
+if TYPE_CHECKING:
+    from crystallize_artifacts import ArtifactPlugin
+    from crystallize_executors import (
+        AsyncExecution,
+        ParallelExecution,
+        ProcessExecution,
+        SerialExecution,
+        ThreadExecution,
+    )
+    from crystallize_logging import LoggingPlugin
+    from crystallize_retries import RetryPlugin
+    from crystallize_seeding import SeedPlugin, default_seed_function
+
+__all__ = [
+    "BASELINE_CONDITION",
+    "CONDITION_KEY",
+    "REPLICATE_KEY",
+    "SEED_USED_KEY",
+    "STANDARD_STACK",
+    "Artifact",
+    "ArtifactError",
+    "ArtifactList",
+    "ArtifactPlugin",
+    "ArtifactRecord",
+    "AsyncExecution",
+    "BasePlugin",
+    "CellArtifact",
+    "CellOutcome",
+    "CellTrace",
+    "ConditionMetrics",
+    "ConfigurationError",
+    "ContextError",
+    "ContextKeyError",
+    "ContextMutationError",
+    "CrystallizeError",
+    "DataSource",
+    "DatasourceError",
+    "DefinitionError",
+    "Event",
+    "ExecutorError",
+    "Experiment",
+    "ExperimentBuilder",
+    "ExperimentInput",
+    "ExperimentMetrics",
+    "FingerprintError",
+    "FrozenContext",
+    "HookError",
+    "Hypothesis",
+    "HypothesisResult",
+    "LoggingPlugin",
+    "NotSendableError",
+    "Note",
+    "ParallelExecution",
+    "Pipeline",
+    "PipelineStep",
+    "PluginError",
+    "PluginOrderError",
+    "PluginRecord",
+    "PluginWarning",
+    "ProcessExecution",
+    "RemoteError",
+    "ReplicateOutcome",
+    "ReplicateStream",
+    "Result",
+    "RetryPlugin",
+    "Row",
+    "RunError",
+    "RunInfo",
+    "RunInterrupted",
+    "RunRecord",
+    "SeedPlugin",
+    "SerialExecution",
+    "StackError",
+    "StepError",
+    "StepOptionError",
+    "ThreadExecution",
+    "Treatment",
+    "TreatmentError",
+    "VerifierError",
+    "WiringError",
+    "WorkerError",
+    "code_digest",
+    "content_digest",
+    "data_source",
+    "default_seed_function",
+    "hookimpl",
+    "hypothesis",
+    "pipeline",
+    "pipeline_step",
+    "rank_by_p_value",
+    "register_hasher",
+    "resource_factory",
+    "standalone_context",
+    "treatment",
+    "verifier",
+]
+
+STANDARD_STACK: Final[Mapping[str, Any]] = {"plugins": ["seeding", "logging", "retries", "artifacts"]}
+"""What `extends = ["standard"]` in a project's configuration stands for; the outermost comes first."""
+
+_PLUGINS: Final = {
+    "ArtifactPlugin": "crystallize-artifacts",
+    "AsyncExecution": "crystallize-executors",
+    "LoggingPlugin": "crystallize-logging",
+    "ParallelExecution": "crystallize-executors",
+    "ProcessExecution": "crystallize-executors",
+    "RetryPlugin": "crystallize-retries",
+    "SeedPlugin": "crystallize-seeding",
+    "SerialExecution": "crystallize-executors",
+    "ThreadExecution": "crystallize-executors",
+    "default_seed_function": "crystallize-seeding",
+}
+"""The distributions that the names come from."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib_metadata import version  # noqa: PLC0415 - reading metadata is not free
+
+        return version("crystallize")
+    if name not in _PLUGINS:
+        message = f"module 'crystallize' has no attribute {name!r}"
+        raise AttributeError(message)
+    distribution = _PLUGINS[name]
+    package = distribution.replace("-", "_")
+    try:
+        module = importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        message = f"{name} is in {distribution}, which is not installed: pip install {distribution}"
+        raise ModuleNotFoundError(message, name=package) from error
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
