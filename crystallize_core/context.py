@@ -96,24 +96,21 @@ class Stage:
         self.events: list[Event] = []
 
 
-_NOTHING: Final[frozenset[str]] = frozenset()
-
-
 class CellState:
     """What one cell has committed: the values that steps read, and what they recorded."""
 
-    __slots__ = ("artifacts", "events", "logger", "metrics", "overridable", "run", "services", "untracked", "values")
+    # What few cells change is a class attribute, because one state is made for every cell.
+    overridable = False
+    services: Mapping[str, Callable[[FrozenContext], Any]] = types.MappingProxyType({})
+    untracked: frozenset[str] = frozenset()
+    logger: Any = None
 
-    def __init__(self, values: dict[str, Any], run: Any = None, logger: Any = None) -> None:
+    def __init__(self, values: dict[str, Any], run: Any = None) -> None:
         self.values = values
+        self.run = run
         self.metrics: list[Metric] = []
         self.artifacts: list[ArtifactRecord] = []
         self.events: list[Event] = []
-        self.services: dict[str, Callable[[FrozenContext], Any]] = {}
-        self.untracked: frozenset[str] = _NOTHING
-        self.overridable = False
-        self.run = run
-        self.logger = logger
 
     def commit(self, stage: Stage) -> None:
         """Make what an attempt staged visible to everything that comes after it."""
@@ -231,7 +228,8 @@ class FrozenContext:
         for key, value in dict(initial or {}).items():
             _check_key(key)
             values[key] = snapshot(value, f"context value {key!r}")
-        state = CellState(values, logger=logger)
+        state = CellState(values)
+        state.logger = logger
         fields = self.__dict__
         fields["_state"] = state
         fields["_stage"] = state  # a user's own context writes through
@@ -407,7 +405,7 @@ class FrozenContext:
         if name in self._state.services or hasattr(type(self), name):
             message = f"ctx.{name} is there already; two plugins cannot both provide it"
             raise ContextMutationError(message)
-        self._state.services[name] = factory
+        self._state.services = {**self._state.services, name: factory}
         if not tracked:
             self._state.untracked |= {name}
 

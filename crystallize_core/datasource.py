@@ -44,6 +44,7 @@ class FunctionSource(DataSource):
 
     def __init__(self, function: Callable[..., Any], params: Mapping[str, Any] | None = None) -> None:
         self.function = function
+        self.factory: DataSourceFactory | None = None
         self.name = name_of(function)
         self._params = dict(params or {})
         self._signature = signature_of(function, takes_data=False)
@@ -67,8 +68,6 @@ class FunctionSource(DataSource):
     def fetch(self, ctx: FrozenContext) -> Any:
         """Call the function."""
         signature = self._signature
-        if not signature.others:
-            return self.function(ctx) if signature.ctx is not None else self.function()
         values = {name: self._fill(name, default, ctx) for name, default in signature.others.items()}
         if signature.ctx is not None:
             values[signature.ctx] = ctx
@@ -85,9 +84,17 @@ class FunctionSource(DataSource):
             raise DefinitionError(message)
         return default
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The name of a decorated function means the factory, so that the function cannot be sent by its name.
+        make = self.factory or functools.partial(FunctionSource, self.function)
+        return _made_again, (make, self._params)
+
     def __repr__(self) -> str:
         return f"data_source({self.name})"
 
+
+def _made_again(make: Callable[..., FunctionSource], params: Mapping[str, Any]) -> FunctionSource:
+    return make(**params) if isinstance(make, DataSourceFactory) else make(params)
 
 class DataSourceFactory:
     """What `@data_source` makes of a function: call it, with parameters if it has any, to get a source."""
@@ -98,7 +105,9 @@ class DataSourceFactory:
 
     def __call__(self, **params: Any) -> FunctionSource:
         """A datasource with these parameters bound."""
-        return FunctionSource(self.function, params)
+        source = FunctionSource(self.function, params)
+        source.factory = self
+        return source
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         return by_reference(self) or (DataSourceFactory, (self.function,))

@@ -19,7 +19,7 @@ from crystallize_core.stack.attached import Stack
 from crystallize_core.stack.checking import is_executor
 from crystallize_core.stack.resolve import resolve
 from crystallize_core.stream import ReplicateStream
-from crystallize_core.treatment import Treatment, check_condition_name
+from crystallize_core.treatment import Treatment, TreatmentFactory, check_condition_name
 from crystallize_core.trial import CellTrace, run_cell
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Experiment:
         problems: list[str] = []
         self.datasource = _collected(problems, as_datasource, datasource)
         self.pipeline = _collected(problems, as_pipeline, pipeline)
-        self.name = _collected(problems, check_condition_name, name) if name is not None else "experiment"
+        self.name = _collected(problems, _checked_name, name) if name is not None else "experiment"
         self.description = description or ""
         self.initial_ctx = _collected(problems, _checked_context, initial_ctx)
         self.outputs = _collected(problems, lambda given: _list_of(Artifact, given, "outputs"), outputs)
@@ -383,6 +383,10 @@ def _collected(problems: list[str], check: Callable[[Any], Any], value: Any) -> 
         return None
 
 
+def _checked_name(value: Any) -> str:
+    return check_condition_name(value, "experiment")
+
+
 def _checked_replicates(value: Any) -> int:
     if type(value) is not int or value < 1:
         message = f"replicates must be an int of at least 1, found {type(value).__name__} {value!r}"
@@ -406,7 +410,7 @@ def _checked_context(value: Any) -> dict[str, Any]:
 def _checked_treatments(value: Any) -> list[Treatment]:
     made = []
     for item in _iterable(value, "treatments"):
-        treatment = item() if callable(item) and not isinstance(item, (Treatment, type)) else item
+        treatment = item() if isinstance(item, TreatmentFactory) else item
         if not isinstance(treatment, Treatment):
             message = f"treatments: expected Treatment, found {type(item).__name__} {item!r}"
             raise DefinitionError(message)

@@ -74,7 +74,8 @@ def run_experiment_loop(experiment: Any, replicate_fn: Callable[[int], Replicate
         replicate_fn: Runs the replicate of the given number and returns its outcome. It can be sent to
             another process with the standard pickle. It also has `pending`, the numbers still to run;
             `deliver(outcome)`, to hand over outcomes as they arrive; `stopped`, true once no further
-            replicate is wanted; and `arun(number)`, its awaitable form.
+            replicate is wanted; `arun(number)`, its awaitable form; `lost(number, error)`, which delivers a
+            failed outcome for a replicate whose worker died of it; and `close()`, for a worker that ends.
 
     Returns:
         One outcome per replicate, in the order of their numbers; outcomes that were delivered may be

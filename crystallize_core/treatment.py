@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY
 from crystallize_core.datasource import DataSource, as_datasource
 from crystallize_core.errors import DefinitionError
+from crystallize_core.pickling import by_reference
 
 if TYPE_CHECKING:
     from crystallize_core.context import FrozenContext
 
-__all__ = ["Treatment", "check_condition_name", "treatment"]
+__all__ = ["Treatment", "TreatmentFactory", "check_condition_name", "treatment"]
 
 LONGEST_NAME = 200
 
 
-def check_condition_name(name: object) -> str:
+def check_condition_name(name: object, what: str = "treatment") -> str:
     """The name itself, if it can name a condition, which is a key in results and a folder in stores.
 
     Raises:
@@ -34,7 +36,7 @@ def check_condition_name(name: object) -> str:
     elif len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
         problem = f"is longer than {LONGEST_NAME} bytes"
     if problem:
-        message = f"treatment name {name!r} {problem}; it names a folder and a column, use something like 'min-max'"
+        message = f"{what} name {name!r} {problem}; it names a folder and a column, use something like 'min-max'"
         raise DefinitionError(message)
     return str(name)
 
@@ -63,6 +65,7 @@ class Treatment:
         override: bool = False,
     ) -> None:
         self.name = check_condition_name(name)
+        self.factory: TreatmentFactory | None = None
         self.change = {} if apply is None else apply
         self.datasource = None if datasource is None else as_datasource(datasource)
         self.override = override
@@ -107,9 +110,35 @@ class Treatment:
         """Whether it configures the baseline instead of being compared with it."""
         return self.name == BASELINE_CONDITION
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The name of a decorated function means the factory, so that the function cannot be sent by its name.
+        return dict(self.__dict__) if self.factory is None else {**self.__dict__, "change": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.factory is not None:
+            self.change = self.factory.function
+
     def __repr__(self) -> str:
         shown = self.apply_map if isinstance(self.change, Mapping) else getattr(self.change, "__name__", self.change)
         return f"Treatment({self.name!r}, {shown})"
+
+
+class TreatmentFactory:
+    """What `@treatment("name")` makes of a function: call it to get the treatment."""
+
+    def __init__(self, name: str, function: Callable[[FrozenContext], Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.name, self.function = check_condition_name(name), function
+
+    def __call__(self) -> Treatment:
+        """The treatment."""
+        made = Treatment(self.name, self.function)
+        made.factory = self
+        return made
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return by_reference(self) or (TreatmentFactory, (self.name, self.function))
 
 
 def treatment(name: str, apply: Mapping[str, Any] | None = None) -> Any:
@@ -126,13 +155,4 @@ def treatment(name: str, apply: Mapping[str, Any] | None = None) -> Any:
     if apply is not None:
         return Treatment(name, apply)
 
-    def decorate(function: Callable[[FrozenContext], Any]) -> Callable[[], Treatment]:
-        def factory() -> Treatment:
-            return Treatment(name, function)
-
-        factory.__name__ = getattr(function, "__name__", name)
-        factory.__doc__ = function.__doc__
-        factory.__module__ = function.__module__
-        return factory
-
-    return decorate
+    return functools.partial(TreatmentFactory, name)

@@ -29,19 +29,28 @@ PLAIN: Final = 0
 PAIR: Final = 1
 AWAITABLE: Final = 2
 _kinds: dict[type, int] = {}
-"""What to do with an output, by its type; looked up once per step."""
+"""What to do with an output, by its type."""
+_plain: set[type] = set()
+"""The types of outputs with which there is nothing to do, which is asked for every step."""
+MOST_TYPES: Final = 10_000
+"""Types that are made in a loop must not fill the memory."""
 METRICS_PAIR: Final = 2
 
 
 def _kind_of(kind: type) -> int:
+    found = _kinds.get(kind)
+    if found is not None:
+        return found
     if issubclass(kind, tuple) and not hasattr(kind, "_fields"):
         found = PAIR
     elif hasattr(kind, "__await__") or issubclass(kind, type(_generator_coroutine())):
         found = AWAITABLE
     else:
         found = PLAIN
-    if len(_kinds) < 10_000:  # noqa: PLR2004 - types made in a loop must not fill the memory
+    if len(_kinds) < MOST_TYPES:
         _kinds[kind] = found
+        if found == PLAIN:
+            _plain.add(kind)
     return found
 
 
@@ -72,12 +81,11 @@ def run_steps(
     # forwards to what is left of it.
     before, after = plan.hooks.before_step, plan.hooks.after_step
     experiment, clock = plan.experiment, perf_counter_ns
-    mark, hit = None, False
+    given, mark, hit = None, None, False
     start = clock()
     for planned, name, invoke, policy, cache in plan.rows:
-        given = data
         if observer is not None:
-            mark = observer.mark(state)
+            given, mark = data, observer.mark(state)
         ctx = StepContext(_state=state, step_name=name)
         rows = None
         try:
@@ -90,11 +98,8 @@ def run_steps(
                     data = invoke(data, ctx)
                 else:
                     ctx, data = yield from _run_policy(planned, state, data)
-                kind = _kinds.get(type(data))
-                if kind is None:
-                    kind = _kind_of(type(data))
-                if kind:
-                    if kind == AWAITABLE:
+                if type(data) not in _plain:
+                    if _kind_of(type(data)) == AWAITABLE:
                         data = yield data
                     data, rows = split_metrics(data)
             else:
@@ -118,7 +123,10 @@ def run_steps(
         if observer is not None:
             observer.finished(planned, ctx, given, data, mark, durations[-1], hit=hit and cache is not None)
         if after is not None:
+            ctx.__dict__["_stage"] = None  # it is committed, and would be there twice
             after(experiment, planned.step, data, ctx)
+            if ctx._stage is not None:  # noqa: SLF001 - what the hooks had to say
+                state.commit(ctx._stage)  # noqa: SLF001 - as above
             start = clock()
     return data
 

@@ -99,23 +99,20 @@ class Collector:
         if not isinstance(outcome, ReplicateOutcome):
             message = f"an executor delivered {type(outcome).__qualname__} {outcome!r} in place of a ReplicateOutcome"
             raise ExecutorError(message)
-        if not 0 <= outcome.replicate < self._replicates:
-            message = f"an executor delivered replicate {outcome.replicate} of a run of {self._replicates}"
+        replicate, hooks = outcome.replicate, self._hooks
+        if not 0 <= replicate < self._replicates:
+            message = f"an executor delivered replicate {replicate} of a run of {self._replicates}"
             raise ExecutorError(message)
         with self._lock:
-            if self._seen[outcome.replicate]:
+            if self._seen[replicate]:
                 return
-            self._seen[outcome.replicate] = 1
-            if self._hooks.replicate_done is not None or self._hooks.on_event is not None:
+            self._seen[replicate] = 1
+            if hooks.replicate_done is not None or hooks.on_event is not None:
                 self._announce(outcome)
-            if outcome.replicate == self._next:
-                self._ingest(outcome)
+            self._waiting[replicate] = outcome
+            while self._next in self._waiting:
+                self._ingest(self._waiting.pop(self._next))
                 self._next += 1
-                while self._next in self._waiting:
-                    self._ingest(self._waiting.pop(self._next))
-                    self._next += 1
-            else:
-                self._waiting[outcome.replicate] = outcome
             if self._next == self._replicates:
                 self.stopped = True
         if self.on_arrival is not None:

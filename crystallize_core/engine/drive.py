@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable
+    from concurrent.futures import ThreadPoolExecutor
 
     from crystallize_core.engine.cell import Awaiting
 
@@ -23,6 +24,7 @@ class Loops:
 
     def __init__(self) -> None:
         self._runners: dict[int, asyncio.Runner] = {}
+        self._helpers: dict[int, ThreadPoolExecutor] = {}
         self._lock = threading.Lock()
 
     def run(self, awaitable: Awaitable[Any]) -> Any:
@@ -32,7 +34,8 @@ class Loops:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return self._runner().run(_awaited(awaitable))
+            # A copy for each, or all would run in that of the first: what hooks bound since then has to be seen.
+            return self._runner().run(_awaited(awaitable), context=contextvars.copy_context())
         return self._in_thread(awaitable)
 
     def _runner(self) -> asyncio.Runner:
@@ -47,24 +50,28 @@ class Loops:
         return runner
 
     def _in_thread(self, awaitable: Awaitable[Any]) -> Any:
-        # A loop that runs cannot be entered again (a notebook has one): wait in a thread of its own.
-        outcome: dict[str, Any] = {}
-        context = contextvars.copy_context()
+        # A loop that runs cannot be entered again (a notebook has one): wait in a thread of its own, which is
+        # kept, so that here too all awaitables of a run share one loop.
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - as above
 
-        def wait() -> None:
-            try:
-                outcome["value"] = context.run(self._runner().run, _awaited(awaitable))
-            except BaseException as error:  # noqa: BLE001 - carried over to the thread that waits
-                outcome["error"] = error
-            finally:
-                self._close(threading.get_ident())
+        key = threading.get_ident()
+        if key not in self._helpers:
+            with self._lock:
+                self._helpers[key] = ThreadPoolExecutor(1, "crystallize-await")
+        loops: list[asyncio.AbstractEventLoop] = []
 
-        thread = threading.Thread(target=wait, name="crystallize-await")
-        thread.start()
-        thread.join()
-        if "error" in outcome:
-            raise outcome["error"]
-        return outcome["value"]
+        def wait(context: contextvars.Context) -> Any:
+            runner = self._runner()
+            loops.append(runner.get_loop())
+            return runner.run(_awaited(awaitable), context=context)
+
+        future = self._helpers[key].submit(wait, contextvars.copy_context())
+        try:
+            return future.result()
+        except BaseException:
+            if loops and not future.done():  # Ctrl-C came to this thread; the other one has to hear of it
+                loops[0].call_soon_threadsafe(_cancel_all, loops[0])
+            raise
 
     def _close(self, key: int) -> None:
         with self._lock:
@@ -74,8 +81,12 @@ class Loops:
 
     def close(self) -> None:
         """Close the loops that are left, when the run is over."""
-        own = threading.get_ident()
-        self._close(own)
+        self._close(threading.get_ident())
+        with self._lock:
+            helpers, self._helpers = list(self._helpers.values()), {}
+        for helper in helpers:
+            helper.submit(lambda: self._close(threading.get_ident())).result()
+            helper.shutdown()
         with self._lock:
             left, self._runners = list(self._runners.values()), {}
         for runner in left:
@@ -83,6 +94,13 @@ class Loops:
             loop = runner.get_loop()
             if not loop.is_running() and not loop.is_closed():
                 loop.close()
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    import asyncio  # noqa: PLC0415 - as above
+
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
 
 
 async def _awaited(awaitable: Awaitable[Any]) -> Any:

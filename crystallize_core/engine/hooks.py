@@ -97,14 +97,15 @@ class HookCalls:
         self._off = {note.plugin for note in self.notes}
         self._lock = threading.Lock()
         self._scopes: list[dict[str, Any]] = []
+        self._plain: dict[str, Callable[..., None] | None] = {}
         self._compile()
 
     def _compile(self) -> None:
-        for scope in self._scopes:
-            scope["retired"] = True
-        self._scopes = []
+        retired, self._scopes = self._scopes, []
         for name in HOOKS:
             setattr(self, name, self._compiled(name))
+        for scope in retired:  # when all new ones are there, because other threads are sent on to them
+            scope["retired"] = True
 
     def has(self, hook: str) -> bool:
         """Whether anything implements it."""
@@ -190,7 +191,7 @@ class HookCalls:
 
     def _compiled(self, hook: str) -> Callable[..., None] | None:
         found, wrappers = self._implementations(hook), self._implementations(hook, wrappers=True)
-        call = self._generated(hook, found) if found else None
+        call = self._plain[hook] = self._generated(hook, found) if found else None
         for wrapper in reversed(wrappers):
             call = self._around(hook, wrapper, call)
         return call
@@ -213,7 +214,7 @@ class HookCalls:
         return compiled
 
     def _forward(self, hook: str, arguments: tuple[Any, ...]) -> None:
-        current = getattr(self, hook)
+        current = self._plain[hook]
         if current is not None:
             current(*arguments)
 
@@ -230,6 +231,10 @@ class HookCalls:
         """A generator of a plugin around the others: what it raises itself costs them no call."""
 
         def call(*arguments: Any) -> None:
+            if wrapper.plugin.name in self._off:
+                if inner is not None:
+                    inner(*arguments)
+                return
             called = False
             failure = None
             try:

@@ -31,6 +31,7 @@ class ReplicateFunction:
     def __init__(self, session: Session, collector: Collector | None) -> None:
         self._session = session
         self._collector = collector
+        self._run = session.run_replicate
         self._count = session.run.replicates
         self._recipe: bytes | None = None
 
@@ -43,7 +44,7 @@ class ReplicateFunction:
         """
         if type(replicate) is not int or not 0 <= replicate < self._count:
             raise self._unknown(replicate)
-        outcome = self._session.run_replicate(replicate)
+        outcome: ReplicateOutcome = self._run(replicate)
         if self._collector is not None:
             self._collector.deliver(outcome)
         return outcome
@@ -88,6 +89,10 @@ class ReplicateFunction:
         outcome = ReplicateOutcome(replicate, cells)
         self.deliver(outcome)
         return outcome
+
+    def close(self) -> None:
+        """Call `teardown` of the steps in this process; for workers that are about to end."""
+        self._session.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._recipe is None:

@@ -14,7 +14,7 @@ from crystallize_core.context import Event
 from crystallize_core.engine.collect import Collector
 from crystallize_core.engine.replicates import ReplicateFunction
 from crystallize_core.engine.session import Provenance, Session
-from crystallize_core.errors import ExecutorError, VerifierError, did_you_mean
+from crystallize_core.errors import CrystallizeError, ExecutorError, HookError, VerifierError, did_you_mean
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.hypothesis import Hypothesis, HypothesisResult
 from crystallize_core.outcome import Note, ReplicateOutcome
@@ -86,11 +86,22 @@ class Run:
         if self._executor is None:
             self._plain_loop()
             return
-        found = self.session.hooks.first("run_experiment_loop", self.experiment, self.replicate_fn)
+        found = self._loop()
         if found is None:  # it had reasons to pass
             self._plain_loop()
             return
         self._deliver_all(found[1], found[0].name)
+
+    def _loop(self) -> tuple[Any, Any] | None:
+        """The answer of the executor with its plugin; what it raises on purpose is raised as it is."""
+        try:
+            return self.session.hooks.first("run_experiment_loop", self.experiment, self.replicate_fn)
+        except HookError as error:
+            cause = error.__cause__
+            if not isinstance(cause, CrystallizeError):
+                raise
+            cause.address = {**error.address, **cause.address}
+            raise cause from cause.__cause__
 
     def _plain_loop(self) -> None:
         collector, replicate_fn = self.collector, self.replicate_fn

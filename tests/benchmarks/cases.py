@@ -38,13 +38,20 @@ def payload(kind):
 
 
 def bare_chain(hooks, data):
-    steps = [lambda x, ctx: noop(x)] * CHAIN
+    def hook(step, value):
+        pass
+
+    before, after = [hook] * hooks, [hook] * hooks
 
     def run(replicates):
         for _ in range(replicates):
             value = data
-            for step in steps:
-                value = step(value, None)
+            for step in range(CHAIN):
+                for call in before:
+                    call(step, value)
+                value = noop(value)
+                for call in after:
+                    call(step, value)
 
     return run
 

@@ -98,13 +98,15 @@ def test_the_table_has_one_line_for_each_plugin(crystallize, install, write):
     assert [header.index("status"), header.index("hooks")] == [first.index("active"), first.index("before_run")]
     assert set(rule) == {"-", " "}
     broken = next(line for line in lines if line.startswith("zz_broken: "))
-    assert broken.startswith("zz_broken: plugin 'zz_broken' (cli_nowhere:Plugin) cannot be imported: ModuleNotFoundError: ")
+    assert broken.startswith(
+        "zz_broken: plugin 'zz_broken' (cli_nowhere:Plugin) cannot be imported: ModuleNotFoundError: "
+    )
     assert lines[-1] == f"configuration: {path}"
 
 
 def test_active_plugins_stand_in_the_order_of_the_stack(listed, install, write):
     """Behind them the others, by name."""
-    names = {name: "cli_good:an_object" for name in ("a_first", "b_second", "c_third")}
+    names = dict.fromkeys(("a_first", "b_second", "c_third"), "cli_good:an_object")
     install("cli-good", {"crystallize.plugins": names}, {"cli_good": GOOD})
     path = write("crystallize.toml", 'plugins = ["c_third", "b_second"]\n')
     assert _states(listed(*names)) == [
@@ -120,8 +122,14 @@ def test_active_plugins_stand_in_the_order_of_the_stack(listed, install, write):
         ("import cli_not_there", "ModuleNotFoundError: No module named 'cli_not_there'"),
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("Plugin = 3", "it implements no hook"),
-        ("from crystallize_core import hookimpl\nclass Plugin:\n    @hookimpl\n    def after_stp(self): ...", "'after_step'"),
-        ("from crystallize_core import hookimpl\nclass Plugin:\n    @hookimpl\n    def after_step(self, stp): ...", "'step'"),
+        (
+            "from crystallize_core import hookimpl\nclass Plugin:\n    @hookimpl\n    def after_stp(self): ...",
+            "'after_step'",
+        ),
+        (
+            "from crystallize_core import hookimpl\nclass Plugin:\n    @hookimpl\n    def after_step(self, stp): ...",
+            "'step'",
+        ),
         ("class Plugin:\n    def __new__(cls): raise OSError", "it implements no hook"),
     ],
 )
@@ -144,7 +152,7 @@ def test_a_plugin_that_prints_does_not_disturb_json(crystallize, install, autolo
 
 def test_a_disabled_plugin_says_who_disabled_it(listed, install, write, autoload, monkeypatch):
     """The configuration or the environment."""
-    names = {name: "cli_good:an_object" for name in ("a_first", "b_second")}
+    names = dict.fromkeys(("a_first", "b_second"), "cli_good:an_object")
     install("cli-good", {"crystallize.plugins": names}, {"cli_good": GOOD})
     path = write("crystallize.toml", 'disable = ["a_first"]\n')
     monkeypatch.setenv("CRYSTALLIZE_DISABLE", "b_second")

@@ -12,7 +12,6 @@ import pytest
 
 from crystallize_core import Result
 
-
 PLAIN = """
 from crystallize_core import Experiment
 experiment = Experiment(lambda ctx: 1, [lambda data: data])
@@ -161,7 +160,15 @@ def test_an_executor_is_used_by_name(crystallize, write, install):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("2", 2), ("2.5", 2.5), ("true", True), ("[1, 2]", [1, 2]), ('{"a": null}', {"a": None}), ("fast", "fast"), ("", "")],
+    [
+        ("2", 2),
+        ("2.5", 2.5),
+        ("true", True),
+        ("[1, 2]", [1, 2]),
+        ('{"a": null}', {"a": None}),
+        ("fast", "fast"),
+        ("", ""),
+    ],
 )
 def test_a_setting_is_read_as_toml_or_json_and_else_as_text(crystallize, write, text, value):
     """The value arrives with its type."""
@@ -380,7 +387,9 @@ def test_a_bug_of_ours_keeps_its_traceback(crystallize, experiment_file, monkeyp
 @pytest.mark.filterwarnings("default")
 def test_a_broken_installed_plugin_is_told_of_where_the_run_is_refused(crystallize, write, install):
     """It may be why; otherwise it stands in the result."""
-    install("broken", {"crystallize.plugins": {"broken": "broken_module:Plugin"}}, {"broken_module": "import nothing_here"})
+    install(
+        "broken", {"crystallize.plugins": {"broken": "broken_module:Plugin"}}, {"broken_module": "import nothing_here"}
+    )
     write(
         "unclaimed.py",
         """
@@ -404,7 +413,9 @@ def test_a_broken_installed_plugin_is_told_of_where_the_run_is_refused(crystalli
 @pytest.mark.filterwarnings("default")
 def test_a_broken_installed_plugin_is_noted_once_in_the_result(crystallize, write, install):
     """An unrelated run goes on."""
-    install("broken", {"crystallize.plugins": {"broken": "broken_module:Plugin"}}, {"broken_module": "import nothing_here"})
+    install(
+        "broken", {"crystallize.plugins": {"broken": "broken_module:Plugin"}}, {"broken_module": "import nothing_here"}
+    )
     write("plain.py", PLAIN)
     done = crystallize("run", "plain.py")
     assert (done.exit_code, done.stderr) == (0, "")
@@ -429,9 +440,7 @@ def test_after_an_interruption_what_was_finished_is_printed(crystallize, write):
     done = crystallize("run", "long.py", "--json", "--output", "result.json")
     assert done.exit_code == 130
     assert _totals(done.stdout) == {"baseline": [1, 1]}
-    assert done.stderr == (
-        "interrupted: 2 of 5 replicates were finished and are in the result, with their verdicts\n"
-    )
+    assert done.stderr == ("interrupted: 2 of 5 replicates were finished and are in the result, with their verdicts\n")
     assert json.loads(done.stdout) == json.loads((write("x", "").parent / "result.json").read_text(encoding="utf-8"))
 
 

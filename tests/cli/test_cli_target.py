@@ -74,11 +74,17 @@ def test_the_module_of_a_file_is_not_main(crystallize, write):
         ("folder/x.py", "there is no file folder/x.py; nothing lies beside it."),
         ("folder", "folder is a folder; it has no Python file"),
         ("study.py:", "target 'study.py:': expected file.py, file.py:NAME, package.module or package.module:NAME"),
-        ("study.py:a b", "target 'study.py:a b': expected file.py, file.py:NAME, package.module or package.module:NAME"),
+        (
+            "study.py:a b",
+            "target 'study.py:a b': expected file.py, file.py:NAME, package.module or package.module:NAME",
+        ),
         (":x", "target ':x': expected file.py, file.py:NAME, package.module or package.module:NAME"),
         ("study.py:stduy", "study.py has no 'stduy'; did you mean 'study'?"),
         ("study.py:scale", "study.py:scale is StepFactory; expected an Experiment, or a function that returns one"),
-        ("study.py:doubled", "study.py:doubled needs baseline, treatment; only a function without arguments can be run"),
+        (
+            "study.py:doubled",
+            "study.py:doubled needs baseline, treatment; only a function without arguments can be run",
+        ),
     ],
 )
 def test_a_target_that_names_no_experiment_is_refused(crystallize, experiment_file, write, target, message):

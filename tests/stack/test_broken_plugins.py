@@ -73,8 +73,10 @@ BROKEN = {
         class Plugin(BasePlugin):
             def before_stp(self, step, ctx): ...
         """,
-        "plugin 'broken' cannot be used:\n  method 'before_stp' of Plugin looks like the hook 'before_step'; did you mean "
-        "'before_step'? (a helper of that name starts with an underscore)",
+        (
+            "plugin 'broken' cannot be used:\n  method 'before_stp' of Plugin looks like the hook 'before_step'; did you mean "
+            "'before_step'? (a helper of that name starts with an underscore)"
+        ),
     ),
     "takes an unknown argument": (
         """
@@ -83,8 +85,10 @@ BROKEN = {
         class Plugin(BasePlugin):
             def before_step(self, stepp, ctx): ...
         """,
-        "plugin 'broken' cannot be used:\n  hook 'before_step' has no argument 'stepp'; did you mean 'step'? The hook is "
-        "before_step(experiment, step, ctx)",
+        (
+            "plugin 'broken' cannot be used:\n  hook 'before_step' has no argument 'stepp'; did you mean 'step'? The hook is "
+            "before_step(experiment, step, ctx)"
+        ),
     ),
 }
 each_broken = pytest.mark.parametrize(("code", "reason"), BROKEN.values(), ids=BROKEN)
@@ -160,8 +164,10 @@ def test_an_entry_point_to_a_module_that_is_not_there_is_skipped(site):
         stack = resolve()
     assert list(stack) == []
     assert [str(warning.message) for warning in caught] == [
-        "installed plugin 'broken' of x-broken 1.0 is skipped: plugin 'broken' (nowhere_at_all:Plugin) cannot be imported: "
-        f"ModuleNotFoundError: No module named 'nowhere_at_all' {ADDRESS}"
+        (
+            "installed plugin 'broken' of x-broken 1.0 is skipped: plugin 'broken' (nowhere_at_all:Plugin) cannot be imported: "
+            f"ModuleNotFoundError: No module named 'nowhere_at_all' {ADDRESS}"
+        )
     ]
 
 

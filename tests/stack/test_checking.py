@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 
 import attrs
@@ -219,7 +220,7 @@ def test_an_async_hook_is_refused_by_name():
 
 
 def test_catch_all_arguments_are_refused():
-    """pluggy would leave them empty without a word."""
+    """Otherwise pluggy would leave them empty without a word."""
 
     class Odd(BasePlugin):
         def before_step(self, *args): ...
@@ -246,7 +247,9 @@ def test_a_hook_that_answers_cannot_be_a_wrapper(hook):
     """What it would do to the answers of others has no meaning here."""
     plugin = types.SimpleNamespace()
     plugin.__dict__[hook] = hookimpl(wrapper=True, specname=hook)(lambda: (yield))
-    assert refused(plugin) == listed(f"hook {hook!r} cannot be a wrapper, because it returns something; only the others can")
+    assert refused(plugin) == listed(
+        f"hook {hook!r} cannot be a wrapper, because it returns something; only the others can"
+    )
 
 
 def test_the_old_kind_of_wrapper_is_refused():
@@ -281,8 +284,6 @@ def test_everything_that_is_wrong_is_listed_at_once():
 @pytest.mark.parametrize("hook", HOOKS)
 def test_the_base_plugin_has_every_hook_with_its_arguments(hook):
     """The class and the specifications say the same."""
-    import inspect
-
     specified = list(inspect.signature(HOOKS[hook]).parameters)
     assert list(inspect.signature(getattr(BasePlugin, hook)).parameters) == ["self", *specified]
 

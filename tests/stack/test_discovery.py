@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from crystallize_core import Experiment, PluginError
+from crystallize_core import Experiment, PluginError, PluginWarning
 from crystallize_core.stack.discovery import EXECUTORS, PLUGINS, installed
 from crystallize_core.stack.resolve import resolve
 
@@ -111,12 +111,14 @@ def test_two_distributions_with_one_plugin_name_are_both_named_and_skipped(site,
     site.distribution("x-one", "[crystallize.plugins]\nsame = x_one:Plugin\n", version="1.5")
     site.module("x_two", LEAVES_A_TRACE.format(name="two"))
     site.distribution("x-two", "[crystallize.plugins]\nsame = x_two:Plugin\n")
-    with pytest.warns(Warning) as caught:
+    with pytest.warns(PluginWarning) as caught:
         stack = resolve()
     assert names(stack) == []
     assert [str(warning.message) for warning in caught] == [
-        "installed plugin 'same' of x-one 1.5 and x-two 1.0 is skipped: plugin name 'same' is shipped by x-one 1.5 and "
-        "x-two 1.0; uninstall one, or disable = ['same'] [plugin 'same']"
+        (
+            "installed plugin 'same' of x-one 1.5 and x-two 1.0 is skipped: plugin name 'same' is shipped by x-one 1.5 and "
+            "x-two 1.0; uninstall one, or disable = ['same'] [plugin 'same']"
+        )
     ]
     assert traces(project) == []
 

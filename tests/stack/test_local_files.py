@@ -247,7 +247,9 @@ def test_a_class_that_cannot_be_made_names_the_file(hooks):
                 raise OSError("no licence")
         """
     )
-    assert refused(PluginError) == f"plugin 'mine' cannot be made: OSError: no licence [file {str(path)!r}, plugin 'mine']"
+    assert (
+        refused(PluginError) == f"plugin 'mine' cannot be made: OSError: no licence [file {str(path)!r}, plugin 'mine']"
+    )
 
 
 def test_options_for_what_takes_none_are_refused(hooks, project):

@@ -108,7 +108,9 @@ def must_come_before(name, constraints):
 @given(any_order, st.lists(st.sampled_from(NAMES), unique=True, min_size=2, max_size=5))
 def test_a_circle_is_named(names, circle):
     """The message shows each plugin of the circle and what can be done."""
-    constraints = {one: Constraint(before=(other,)) for one, other in zip(circle, [*circle[1:], circle[0]], strict=True)}
+    constraints = {
+        one: Constraint(before=(other,)) for one, other in zip(circle, [*circle[1:], circle[0]], strict=True)
+    }
     with pytest.raises(PluginOrderError) as caught:
         ordered(names, constraints)
     text = str(caught.value)
@@ -140,8 +142,10 @@ def test_names_that_are_not_there_are_ignored(names):
 def test_several_first_and_last_ones_keep_the_order_of_the_list(names, first, data):
     """Seeding-like plugins come first, artifact-like ones last, and among their like the list decides."""
     last = data.draw(st.sets(st.sampled_from([name for name in NAMES if name not in first] or ["z"])))
-    constraints = {name: Constraint(before=("*",)) for name in first} | {name: Constraint(after=("*",)) for name in last}
-    rank = {name: -1 for name in first} | {name: 1 for name in last}
+    constraints = {name: Constraint(before=("*",)) for name in first} | {
+        name: Constraint(after=("*",)) for name in last
+    }
+    rank = dict.fromkeys(first, -1) | dict.fromkeys(last, 1)
     assert ordered(names, constraints) == sorted(names, key=lambda name: rank.get(name, 0))
 
 

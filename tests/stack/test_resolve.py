@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import types
 import warnings
 
 import attrs
 import pytest
 
-from crystallize_core import BasePlugin, ConfigurationError, Experiment, PluginError, hookimpl
+from crystallize_core import BasePlugin, ConfigurationError, DefinitionError, Experiment, PluginError, hookimpl
 from crystallize_core.stack.resolve import resolve
 
 WITH_OPTIONS = """
@@ -70,7 +71,9 @@ def test_a_name_that_is_not_installed_comes_with_the_line_that_installs_it(site,
     """What is installed is said too."""
     site.plugin("a", WITH_OPTIONS)
     path = project.config('plugins = ["tracing", "a"]')
-    assert refused() == lines(path, "plugins: 'tracing' is not installed: pip install crystallize-tracing (installed: 'a'.)")
+    assert refused() == lines(
+        path, "plugins: 'tracing' is not installed: pip install crystallize-tracing (installed: 'a'.)"
+    )
 
 
 def test_a_misspelt_name_comes_with_a_suggestion(site, project):
@@ -123,7 +126,7 @@ def test_all_wrong_options_of_all_plugins_are_reported_at_once(site, project):
         "options.a: 3 problems",
         "options.a.size: expected int, found str 'big'",
         "options.a.level: 'level' must be <= 1: 2.0",
-        "options.a.colour: unknown option; its options are: 'labels', 'level', 'size'.",
+        "options.a.colour: unknown option; known: 'labels', 'level', 'size'.",
         "options.b.labels: expected list[str], found str 'x'",
         "plugins: 'c' is not installed: pip install crystallize-c (installed: 'a', 'b'.)",
         "executor 'dask' is not installed: pip install crystallize-dask (nothing is installed.)",
@@ -272,8 +275,6 @@ def test_a_shipped_stack_may_extend_another(site, project):
         path, "executor 'none' is not installed: pip install crystallize-none (nothing is installed.)"
     )
     ships(site, "base", {"plugins": ["a"]})
-    import sys
-
     del sys.modules["x_base"]
     assert names(resolve()) == ["a", "b"]
 
@@ -408,8 +409,6 @@ def test_a_class_in_place_of_an_object_is_refused():
 
 def test_one_plugin_in_place_of_a_list_is_refused(project):
     """The definition says what it wanted."""
-    from crystallize_core import DefinitionError
-
     with pytest.raises(DefinitionError) as caught:
         Experiment(lambda ctx: 1, [lambda data: data], plugins=Counter())
     assert str(caught.value) == (

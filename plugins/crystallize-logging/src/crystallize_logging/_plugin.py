@@ -171,7 +171,8 @@ class LoggingPlugin(BasePlugin):
     def before_replicate(self, experiment: Any, ctx: FrozenContext) -> None:
         """Give the steps of the cell their logger."""
         # The core reads this code to learn which keys it adds; it can while `ctx` is only asked for attributes.
-        ctx.provide("logger", partial(self._logger, ctx.run, ctx.get(REPLICATE_KEY), ctx.get(CONDITION_KEY)))
+        logger = partial(self._logger, ctx.run, ctx.get(REPLICATE_KEY), ctx.get(CONDITION_KEY))
+        ctx.provide("logger", logger, tracked=False)
 
     def _logger(self, run: Any, replicate: int, condition: str, ctx: FrozenContext) -> ContextLogger:
         """The logger of one attempt of a step, or of what runs outside the steps."""

@@ -207,7 +207,7 @@ class SeedPlugin(BasePlugin):
         seeds = self._seeds(settings, ctx.get(REPLICATE_KEY), ctx.get(CONDITION_KEY))
         ctx.add(SEED_USED_KEY, seeds.cell.seed)
         ctx.provide("rng", seeds.stream)
-        ctx.provide(_NAME, lambda _: seeds)
+        ctx.provide(_NAME, lambda _: seeds, tracked=False)  # what we look at is not the step's doing
         seeds.start(None)
 
     def _seeds(self, settings: Mapping[str, Any], replicate: int, condition: str) -> Seeds:
@@ -223,7 +223,6 @@ class SeedPlugin(BasePlugin):
             seeds: Seeds = ctx.seeding
         except AttributeError:
             return
-        del ctx.__dict__[_NAME]
         seeds.start(ctx.step_name)
         if step.cacheable:
             seeds.watch()
@@ -259,10 +258,6 @@ def _here() -> tuple[int, object]:
 
 
 def _seeds_of(ctx: FrozenContext) -> Seeds | None:
-    """The seeds of the cell; None in a pipeline that runs without an experiment.
-
-    That a step has looked at an attribute counts as a dependency of its output. We are not the step.
-    """
+    """The seeds of the cell; None in a pipeline that runs without an experiment."""
     seeds: Seeds | None = getattr(ctx, _NAME, None)
-    vars(ctx).pop(_NAME, None)
     return seeds

@@ -1,7 +1,7 @@
 """Crystallize: the core and its standard plugins under one name.
 
-Everything public of `crystallize_core` is here, and the plugins of the distributions that come with this one. A plugin is
-imported when its name is first used, so that `import crystallize` costs no more than the core.
+Everything public of `crystallize_core` is here, and the plugins of the distributions that come with this one. A name is
+imported when it is first used, so that whoever uses no process pool does not wait for one.
 """
 
 from __future__ import annotations
@@ -10,81 +10,80 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from crystallize_core import (
-    BASELINE_CONDITION,
-    CONDITION_KEY,
-    REPLICATE_KEY,
-    SEED_USED_KEY,
-    Artifact,
-    ArtifactError,
-    ArtifactList,
-    ArtifactRecord,
-    BasePlugin,
-    CellArtifact,
-    CellOutcome,
-    CellTrace,
-    ConditionMetrics,
-    ConfigurationError,
-    ContextError,
-    ContextKeyError,
-    ContextMutationError,
-    CrystallizeError,
-    DataSource,
-    DatasourceError,
-    DefinitionError,
-    Event,
-    ExecutorError,
-    Experiment,
-    ExperimentBuilder,
-    ExperimentInput,
-    ExperimentMetrics,
-    FingerprintError,
-    FrozenContext,
-    HookError,
-    Hypothesis,
-    HypothesisResult,
-    NotSendableError,
-    Note,
-    Pipeline,
-    PipelineStep,
-    PluginError,
-    PluginOrderError,
-    PluginRecord,
-    PluginWarning,
-    RemoteError,
-    ReplicateOutcome,
-    ReplicateStream,
-    Result,
-    Row,
-    RunError,
-    RunInfo,
-    RunInterrupted,
-    RunRecord,
-    StackError,
-    StepError,
-    StepOptionError,
-    Treatment,
-    TreatmentError,
-    VerifierError,
-    WiringError,
-    WorkerError,
-    code_digest,
-    content_digest,
-    data_source,
-    hookimpl,
-    hypothesis,
-    pipeline,
-    pipeline_step,
-    rank_by_p_value,
-    register_hasher,
-    resource_factory,
-    standalone_context,
-    treatment,
-    verifier,
-)
-
 if TYPE_CHECKING:
     from crystallize_artifacts import ArtifactPlugin
+    from crystallize_core import (
+        BASELINE_CONDITION,
+        CONDITION_KEY,
+        REPLICATE_KEY,
+        SEED_USED_KEY,
+        Artifact,
+        ArtifactError,
+        ArtifactList,
+        ArtifactRecord,
+        BasePlugin,
+        CellArtifact,
+        CellOutcome,
+        CellTrace,
+        ConditionMetrics,
+        ConfigurationError,
+        ContextError,
+        ContextKeyError,
+        ContextMutationError,
+        CrystallizeError,
+        DataSource,
+        DatasourceError,
+        DefinitionError,
+        Event,
+        ExecutorError,
+        Experiment,
+        ExperimentBuilder,
+        ExperimentInput,
+        ExperimentMetrics,
+        FingerprintError,
+        FrozenContext,
+        HookError,
+        Hypothesis,
+        HypothesisResult,
+        Note,
+        NotSendableError,
+        Pipeline,
+        PipelineStep,
+        PluginError,
+        PluginOrderError,
+        PluginRecord,
+        PluginWarning,
+        RemoteError,
+        ReplicateOutcome,
+        ReplicateStream,
+        Result,
+        Row,
+        RunError,
+        RunInfo,
+        RunInterrupted,
+        RunRecord,
+        StackError,
+        StepError,
+        StepOptionError,
+        Treatment,
+        TreatmentError,
+        VerifierError,
+        WiringError,
+        WorkerError,
+        code_digest,
+        content_digest,
+        data_source,
+        hookimpl,
+        hypothesis,
+        pipeline,
+        pipeline_step,
+        rank_by_p_value,
+        register_hasher,
+        resource_factory,
+        standalone_context,
+        treatment,
+        verifier,
+    )
     from crystallize_executors import (
         AsyncExecution,
         ParallelExecution,
@@ -195,7 +194,7 @@ _PLUGINS: Final = {
     "ThreadExecution": "crystallize-executors",
     "default_seed_function": "crystallize-seeding",
 }
-"""The distributions that the names come from."""
+"""The distributions of the names that are not the core's."""
 
 
 def __getattr__(name: str) -> Any:
@@ -203,10 +202,10 @@ def __getattr__(name: str) -> Any:
         from importlib_metadata import version  # noqa: PLC0415 - reading metadata is not free
 
         return version("crystallize")
-    if name not in _PLUGINS:
+    if name not in __all__:
         message = f"module 'crystallize' has no attribute {name!r}"
         raise AttributeError(message)
-    distribution = _PLUGINS[name]
+    distribution = _PLUGINS.get(name, "crystallize-core")
     package = distribution.replace("-", "_")
     try:
         module = importlib.import_module(package)
@@ -215,7 +214,7 @@ def __getattr__(name: str) -> Any:
             raise
         message = f"{name} is in {distribution}, which is not installed: pip install {distribution}"
         raise ModuleNotFoundError(message, name=package) from error
-    value = globals()[name] = getattr(module, name)
+    value = globals()[name] = getattr(module, name)  # the next time it is found without us
     return value
 
 

@@ -1,0 +1,58 @@
+"""What a reader copies from the README files and the pages of the documentation runs."""
+
+from __future__ import annotations
+
+import linecache
+import re
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+# docs/contributing.md is left out: its code shows good and bad style side by side and is not meant to run.
+PAGES = [
+    CHECKOUT / "README.md",
+    *(page for page in sorted((CHECKOUT / "docs").glob("*.md")) if page.name != "contributing.md"),
+    *sorted((CHECKOUT / "docs" / "examples").glob("*/README.md")),
+    *sorted((CHECKOUT / "plugins").glob("*/README.md")),
+]
+FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _blocks(page):
+    """The code of each block, with as many empty lines before it as there are in the page."""
+    text = page.read_text(encoding="utf-8")
+    return ["\n" * text.count("\n", 0, match.start(1)) + match.group(1) for match in FENCE.finditer(text)]
+
+
+@pytest.mark.ecosystem
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
+    """All blocks of a page in one namespace, in an empty folder; tracebacks name the line of the page."""
+    monkeypatch.chdir(tmp_path)
+    linecache.checkcache(str(page))
+    namespace = {"__name__": "__main__"}
+    for block in _blocks(page):
+        exec(compile(block, str(page), "exec"), namespace)
+
+
+@pytest.mark.ecosystem
+def test_the_first_experiment_of_the_readme_prints_what_it_says(tmp_path, monkeypatch, capsys):
+    """A table, the verdict, the seed, the stack and the digest."""
+    monkeypatch.chdir(tmp_path)
+    exec(compile(_blocks(CHECKOUT / "README.md")[0], "README.md", "exec"), {"__name__": "__main__"})
+    printed = capsys.readouterr().out
+    assert "shifted against baseline: supported (wins = 20)" in printed
+    assert "seed: 7" in printed
+    assert re.search(r"^stack: .*seeding \d", printed, re.MULTILINE)
+    assert re.search(r"^digest: [0-9a-f]{64}$", printed, re.MULTILINE)
+
+
+@pytest.mark.skipif(not (CHECKOUT / "README.md").is_file(), reason="the checkout is not beside the tests")
+def test_links_in_the_readme_lead_somewhere():
+    """Within the repository."""
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+    assert [link for link in links if not (CHECKOUT / link).exists()] == []
+    assert "docs/hooks.md" in links

@@ -1,0 +1,39 @@
+"""The names of the umbrella as users write them; read by mypy, never run."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from crystallize import (
+    ArtifactPlugin,
+    AsyncExecution,
+    Experiment,
+    LoggingPlugin,
+    ParallelExecution,
+    ProcessExecution,
+    Result,
+    RetryPlugin,
+    SeedPlugin,
+    SerialExecution,
+    ThreadExecution,
+    default_seed_function,
+)
+
+
+def plugins_have_their_own_types() -> list[object]:
+    assert_type(SeedPlugin(seed=7).seed, int | None)
+    return [
+        SeedPlugin(7, auto_seed=False, seed_fn=default_seed_function),
+        LoggingPlugin(verbose=True, log_level="DEBUG"),
+        ArtifactPlugin("./data", versioned=True, artifact_retention=3, big_file_threshold_mb=10),
+        RetryPlugin(),
+        SerialExecution(),
+        ThreadExecution(max_workers=2),
+        ProcessExecution(max_workers=2),
+        AsyncExecution(max_workers=2),
+    ]
+
+
+def an_experiment_runs_to_a_result(number: int) -> Result:
+    experiment = Experiment(datasource=lambda ctx: number, pipeline=[abs], plugins=[ParallelExecution(max_workers=2)])
+    return assert_type(experiment.run(replicates=3), Result)
