@@ -81,7 +81,12 @@ def _keys_in(code: types.CodeType, ctx_name: str, names: dict[str, Any]) -> set[
         following = [*instructions[at + 1 : at + 3], None, None]
         use, key = following[0], following[1]
         if use is None or not _is_attribute(use):
-            if use is not None and use.opname in _CONSTANT_LOADS and key is not None and key.opname.startswith("BINARY"):
+            if (
+                use is not None
+                and use.opname in _CONSTANT_LOADS
+                and key is not None
+                and key.opname.startswith("BINARY")
+            ):
                 continue  # ctx["key"] or ctx[KEY]
             if instruction.opname == "LOAD_CLOSURE":
                 continue  # a nested function that uses it; its own code is looked at too
@@ -109,6 +114,8 @@ def _is_whole_argument(instructions: list[dis.Instruction], at: int) -> bool:
         if depth < 2:  # noqa: PLR2004 - the key and one more argument
             return depth < 1 and instruction.opname in ("PRECALL", "CALL")
     return False
+
+
 def _is_attribute(instruction: dis.Instruction) -> bool:
     return instruction.opname in ("LOAD_ATTR", "LOAD_METHOD")
 

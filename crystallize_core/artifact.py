@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from crystallize_core.errors import ArtifactError, did_you_mean
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["Artifact", "ArtifactList", "ArtifactLog", "ArtifactRecord", "CellArtifact", "check_artifact_name"]
 
@@ -124,7 +121,9 @@ class ArtifactLog:
             raise ArtifactError(message, step=self._step)
         content = data.encode() if isinstance(data, str) else data
         if not isinstance(content, (bytes, bytearray, memoryview)):
-            message = f"artifact {name!r} must be bytes or str, found {type(data).__qualname__}; give Artifact a writer="
+            message = (
+                f"artifact {name!r} must be bytes or str, found {type(data).__qualname__}; give Artifact a writer="
+            )
             raise ArtifactError(message, step=self._step)
         content = bytes(content)
         digest = hashlib.blake2b(content, digest_size=32).hexdigest()
@@ -259,7 +258,7 @@ class Artifact:
     def bound_to(self, log: ArtifactLog) -> Artifact:
         """The same artifact, writing into the step that `log` belongs to."""
         bound = Artifact(self.name, self.writer, self.loader)
-        bound._log = log  # noqa: SLF001 - a copy of ourselves
+        bound._log = log
         return bound
 
     def write(self, data: Any, ctx: Any = None) -> None:

@@ -442,9 +442,9 @@ class StepContext(FrozenContext, types.SimpleNamespace):
     of `SimpleNamespace` fills the attributes in C, past the `__setattr__` that keeps everybody else out.
     """
 
-    __init__ = types.SimpleNamespace.__init__  # type: ignore[assignment]
+    __init__ = types.SimpleNamespace.__init__
     __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]  # a namespace has no hash, a view has
 
 
 class CellContext(FrozenContext):

@@ -96,6 +96,7 @@ class FunctionSource(DataSource):
 def _made_again(make: Callable[..., FunctionSource], params: Mapping[str, Any]) -> FunctionSource:
     return make(**params) if isinstance(make, DataSourceFactory) else make(params)
 
+
 class DataSourceFactory:
     """What `@data_source` makes of a function: call it, with parameters if it has any, to get a source."""
 

@@ -34,6 +34,7 @@ pickling with both, so that a failure in a worker reads the same as one next doo
 from __future__ import annotations
 
 import difflib
+import itertools
 import pickle
 import sys
 import traceback
@@ -72,6 +73,10 @@ __all__ = [
 ]
 
 
+LONGEST_CHAIN = 20
+"""So many causes of causes are kept where an error is sent to another process."""
+
+
 class CrystallizeError(Exception):
     """Base of all errors raised on purpose.
 
@@ -103,20 +108,21 @@ class CrystallizeError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         extra = {k: v for k, v in self.__dict__.items() if k not in {"message", "address", "__notes__"}}
         notes = list(getattr(self, "__notes__", ()))
-        return _rebuild, (type(self), self.message, self.address, _sendable(self.__cause__), extra, notes)
+        return _rebuild, (type(self), self.message, self.address, _causes(self.__cause__), extra, notes)
 
 
 def _rebuild(
     kind: type[CrystallizeError],
     message: str,
     address: dict[str, Any],
-    cause: BaseException | None,
+    causes: list[BaseException],
     extra: dict[str, Any],
     notes: list[str],
 ) -> CrystallizeError:
     error = kind(message, **address)
     error.__dict__.update(extra)
-    error.__cause__ = cause
+    for raised, cause in itertools.pairwise([error, *causes]):
+        raised.__cause__ = cause
     for note in notes:
         error.add_note(note)
     return error
@@ -133,17 +139,22 @@ class RemoteError(Exception):
         return f"{self.kind}: {self.text}"
 
 
-def _sendable(error: BaseException | None) -> BaseException | None:
+def _causes(error: BaseException | None) -> list[BaseException]:
+    """The cause, its cause and so on: pickle forgets the causes of exceptions that are not ours."""
+    found: list[BaseException] = []
+    while error is not None and len(found) < LONGEST_CHAIN:
+        found.append(_sendable(error))
+        error = None if isinstance(error, CrystallizeError) else error.__cause__
+    return found
+
+
+def _sendable(error: BaseException) -> BaseException:
     """The error itself if it survives pickling, with its traceback as a note; else a `RemoteError`."""
-    if error is None:
-        return None
     details = "".join(traceback.format_exception(error)) if error.__traceback__ is not None else ""
     try:
         copy: BaseException = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes, made one line above
         if type(copy) is not type(error):
             raise TypeError  # noqa: TRY301 - joins the other ways of not surviving
-        if copy.__cause__ is None and error.__cause__ is not None:
-            copy.__cause__ = _sendable(error.__cause__)
         if details and not any(note.startswith("Traceback") for note in getattr(copy, "__notes__", ())):
             copy.add_note(details.rstrip())
     except Exception:  # noqa: BLE001 - any failure to travel means the same
@@ -271,7 +282,7 @@ class FingerprintError(CrystallizeError, TypeError):
     """A value or a piece of code has no stable digest; the message names its type and the remedy."""
 
 
-class RunInterrupted(KeyboardInterrupt):  # noqa: N818 - it is an interruption, as its base class is
+class RunInterrupted(KeyboardInterrupt):
     """Ctrl-C stopped a run; `result` holds what was finished by then."""
 
     def __init__(self, result: Any) -> None:

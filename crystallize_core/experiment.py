@@ -58,7 +58,7 @@ class Experiment:
 
     """
 
-    def __init__(  # noqa: PLR0913 - the documented signature
+    def __init__(
         self,
         datasource: DataSource | Callable[..., Any],
         pipeline: Pipeline | Sequence[Any],
@@ -140,7 +140,7 @@ class Experiment:
 
     # Running ------------------------------------------------------------------------------------------
 
-    def run(  # noqa: PLR0913 - each is a keyword of its own
+    def run(
         self,
         *,
         treatments: Sequence[Treatment] | None = None,
@@ -178,7 +178,7 @@ class Experiment:
             raise
         return run.finish()
 
-    async def arun(  # noqa: PLR0913 - as for run
+    async def arun(
         self,
         *,
         treatments: Sequence[Treatment] | None = None,
@@ -230,9 +230,7 @@ class Experiment:
         run = self._new_run(treatments, None, replicates, "rerun", False, executor, provenance, keep_ready=True)  # noqa: FBT003 - positional for brevity
         return ReplicateStream(run)
 
-    def apply(
-        self, treatment: str | Treatment | None = None, *, data: Any = None, replicate: int = 0
-    ) -> Any:
+    def apply(self, treatment: str | Treatment | None = None, *, data: Any = None, replicate: int = 0) -> Any:
         """Run the pipeline once under one condition and return its output; nothing is stored or verified.
 
         Args:
@@ -277,7 +275,7 @@ class Experiment:
         )
         return run_cell(Run(derived, trial=True), name, replicate, data)
 
-    def _new_run(  # noqa: PLR0913, PLR0917 - one place for the keywords of three methods
+    def _new_run(
         self,
         treatments: Sequence[Treatment] | None,
         hypotheses: Sequence[Hypothesis] | None,
@@ -290,7 +288,9 @@ class Experiment:
         keep_ready: bool = False,
     ) -> Run:
         if strategy not in STRATEGIES:
-            message = f"unknown strategy {strategy!r}; {did_you_mean(strategy, STRATEGIES, listing='the strategies are')}"
+            message = (
+                f"unknown strategy {strategy!r}; {did_you_mean(strategy, STRATEGIES, listing='the strategies are')}"
+            )
             raise DefinitionError(message, experiment=self.name)
         if provenance not in ("first", "all", "none"):
             message = f"provenance must be 'first', 'all' or 'none', found {provenance!r}"
@@ -298,7 +298,9 @@ class Experiment:
         derived = self._derived(treatments, hypotheses, replicates, executor)
         run = Run(derived, provenance, keep_ready=keep_ready)
         if (resume or strategy == "resume") and not run.session.hooks.has("load_replicate"):
-            message = "resume needs a plugin that keeps replicates, and this stack has none: pip install crystallize-runs"
+            message = (
+                "resume needs a plugin that keeps replicates, and this stack has none: pip install crystallize-runs"
+            )
             raise DefinitionError(message, experiment=self.name)
         return run
 
@@ -402,13 +404,15 @@ def _checked_context(value: Any) -> dict[str, Any]:
         raise DefinitionError(message)
     for key in value:
         if not isinstance(key, str) or not key or key in (REPLICATE_KEY, CONDITION_KEY):
-            message = f"initial_ctx: {key!r} cannot be a key; keys are non-empty str, and not 'replicate' or 'condition'"
+            message = (
+                f"initial_ctx: {key!r} cannot be a key; keys are non-empty str, and not 'replicate' or 'condition'"
+            )
             raise DefinitionError(message)
     return dict(value)
 
 
 def _checked_treatments(value: Any) -> list[Treatment]:
-    made = []
+    made: list[Treatment] = []
     for item in _iterable(value, "treatments"):
         treatment = item() if isinstance(item, TreatmentFactory) else item
         if not isinstance(treatment, Treatment):

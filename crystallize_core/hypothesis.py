@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -156,7 +157,9 @@ class Hypothesis:
 
         """
         try:
-            ranked = sorted(((name, self.ranker(found)) for name, found in results.items()), key=lambda pair: pair[1])
+            scores = [(name, self.ranker(found)) for name, found in results.items()]
+            # NaN is neither smaller nor greater than anything; it comes last, wherever its treatment stands.
+            ranked = sorted(scores, key=lambda pair: (isinstance(pair[1], float) and math.isnan(pair[1]), pair[1]))
         except Exception as error:
             message = f"the ranker {name_of(self.ranker)!r} failed: {describe(error)}"
             raise VerifierError(message, hypothesis=self.name) from error

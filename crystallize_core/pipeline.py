@@ -8,7 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY, CellContext, CellState, FrozenContext
+from crystallize_core.context import (
+    BASELINE_CONDITION,
+    CONDITION_KEY,
+    REPLICATE_KEY,
+    CellContext,
+    CellState,
+    FrozenContext,
+)
 from crystallize_core.engine.cell import run_steps
 from crystallize_core.engine.drive import Loops, adrive, drive
 from crystallize_core.engine.hooks import HookCalls
@@ -57,19 +64,19 @@ class Pipeline:
 
     @overload
     def run(
-        self, data: Any, ctx: FrozenContext | None = None, verbose: bool = ..., progress: bool = ..., rep: int | None = ...,
+        self, data: Any, ctx: FrozenContext | None = None, verbose: bool = ..., progress: bool = ..., rep: int | None = ...,  # noqa: FBT001 - the documented signature
         condition: str | None = ..., logger: logging.Logger | None = ..., return_provenance: Literal[False] = ...,
         experiment: Any = ...,
     ) -> Any: ...  # fmt: skip
 
     @overload
     def run(
-        self, data: Any, ctx: FrozenContext | None = None, verbose: bool = ..., progress: bool = ..., rep: int | None = ...,
+        self, data: Any, ctx: FrozenContext | None = None, verbose: bool = ..., progress: bool = ..., rep: int | None = ...,  # noqa: FBT001 - the documented signature
         condition: str | None = ..., logger: logging.Logger | None = ..., *, return_provenance: Literal[True],
         experiment: Any = ...,
     ) -> tuple[Any, Records]: ...  # fmt: skip
 
-    def run(  # noqa: PLR0913 - the documented signature
+    def run(
         self,
         data: Any,
         ctx: FrozenContext | None = None,
@@ -109,7 +116,7 @@ class Pipeline:
             loops.close()
         return (output, [dict(record) for record in records]) if return_provenance else output
 
-    async def arun(  # noqa: PLR0913 - the documented signature
+    async def arun(
         self,
         data: Any,
         ctx: FrozenContext | None = None,
@@ -125,7 +132,7 @@ class Pipeline:
         output, records = await adrive(self._work(data, ctx, verbose, progress, rep, condition, logger, experiment))
         return (output, [dict(record) for record in records]) if return_provenance else output
 
-    def _work(  # noqa: PLR0913 - as documented for run
+    def _work(
         self,
         data: Any,
         ctx: FrozenContext | None,

@@ -52,7 +52,7 @@ class BasePlugin:
     def before_run(self, experiment: Any, run: Any) -> None:
         """Do something before the first replicate."""
 
-    def run_experiment_loop(self, experiment: Any, replicate_fn: Callable[[int], ReplicateOutcome]) -> Any:
+    def run_experiment_loop(self, experiment: Any, replicate_fn: Callable[[int], ReplicateOutcome]) -> Any:  # noqa: ARG002 - as specified
         """Run all replicates and return their outcomes; `NotImplemented` leaves it to others."""
         return NotImplemented
 

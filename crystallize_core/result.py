@@ -83,12 +83,20 @@ class Result:
             message = "to_frame() needs pandas: pip install pandas; result.rows() gives the same without it"
             raise CrystallizeError(message) from error
         records = [
-            {"condition": r.condition, "replicate": r.replicate, "metric": r.metric, "value": r.value, "failed": r.failed}
+            {
+                "condition": r.condition,
+                "replicate": r.replicate,
+                "metric": r.metric,
+                "value": r.value,
+                "failed": r.failed,
+            }
             | {f"tag_{key}": value for key, value in r.tags.items()}
             for r in self.rows()
         ]
-        return pd.DataFrame.from_records(records) if records else pd.DataFrame(
-            columns=["condition", "replicate", "metric", "value", "failed"]
+        return (
+            pd.DataFrame.from_records(records)
+            if records
+            else pd.DataFrame(columns=["condition", "replicate", "metric", "value", "failed"])
         )
 
     @property
@@ -125,7 +133,13 @@ class Result:
             yield "condition", name, columns, list(condition.failed)
         for hypothesis in self.metrics.hypotheses:
             results = {treatment: value_digest(found) for treatment, found in hypothesis.results.items()}
-            yield "hypothesis", hypothesis.name, results, value_digest(dict(hypothesis.ranking)), sorted(hypothesis.errors)
+            yield (
+                "hypothesis",
+                hypothesis.name,
+                results,
+                value_digest(dict(hypothesis.ranking)),
+                sorted(hypothesis.errors),
+            )
         for artifact in self.artifacts:
             yield "artifact", artifact.replicate, artifact.condition, artifact.step, artifact.name, artifact.digest
 

@@ -97,11 +97,14 @@ def _artifact_from_dict(item: Mapping[str, Any]) -> CellArtifact:
 
 
 def _run_to_dict(run: RunRecord) -> dict[str, Any]:
-    fields: dict[str, Any] = encode({field.name: getattr(run, field.name) for field in attrs.fields(RunRecord)} | {
-        "info": {field.name: getattr(run.info, field.name) for field in attrs.fields(RunInfo)},
-        "stack": [attrs.asdict(plugin) for plugin in run.stack],
-        "notes": [attrs.asdict(note) for note in run.notes],
-    })
+    fields: dict[str, Any] = encode(
+        {field.name: getattr(run, field.name) for field in attrs.fields(RunRecord)}
+        | {
+            "info": {field.name: getattr(run.info, field.name) for field in attrs.fields(RunInfo)},
+            "stack": [attrs.asdict(plugin) for plugin in run.stack],
+            "notes": [attrs.asdict(note) for note in run.notes],
+        }
+    )
     return fields
 
 
@@ -162,10 +165,9 @@ def _error_to_dict(error: BaseException) -> dict[str, Any]:
 def _error_from_dict(data: Mapping[str, Any]) -> Exception:
     """An error of the same class where it is one of ours; what caused it remains as its name and text."""
     kind = getattr(errors, data["type"], None)
-    is_ours = isinstance(kind, type) and issubclass(kind, CrystallizeError)
-    error: Exception = (
-        kind(data["message"], **decode(data["address"])) if is_ours else errors.RemoteError(data["type"], data["message"])  # type: ignore[misc]  # is_ours says so
-    )
+    error: Exception = errors.RemoteError(data["type"], data["message"])
+    if isinstance(kind, type) and issubclass(kind, CrystallizeError):
+        error = kind(data["message"], **decode(data["address"]))
     if data["cause"] is not None:
         error.__cause__ = errors.RemoteError(data["cause"]["type"], data["cause"]["message"])
     return error

@@ -81,9 +81,7 @@ class ConditionMetrics:
             column.replicates.append(replicate)
             column.values.append(value)
 
-    def restore(
-        self, replicate: int, metric: str, value: Any, tags: Mapping[str, Any] | None, *, failed: bool
-    ) -> None:
+    def restore(self, replicate: int, metric: str, value: Any, tags: Mapping[str, Any] | None, *, failed: bool) -> None:
         """Add one value that was read back."""
         columns = self._failed_columns if failed else self._columns
         columns.setdefault(metric, Column()).append(replicate, value, tags)

@@ -61,7 +61,9 @@ def signature_of(function: Callable[..., Any], *, takes_data: bool = True) -> Si
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError) as error:
-        message = f"the parameters of {name_of(function)} cannot be read; wrap it: lambda data: {name_of(function)}(data)"
+        message = (
+            f"the parameters of {name_of(function)} cannot be read; wrap it: lambda data: {name_of(function)}(data)"
+        )
         raise DefinitionError(message) from error
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     positional = [p for p in named if p.kind in _POSITIONAL]

@@ -75,7 +75,9 @@ class PipelineStep:
     @property
     def step_hash(self) -> str:
         """A digest of code and parameters."""
-        return fingerprint.content_digest(("step", self.name, fingerprint.code_digest(self.function), dict(self.params)))
+        return fingerprint.content_digest(
+            ("step", self.name, fingerprint.code_digest(self.function), dict(self.params))
+        )
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{key}={value!r}" for key, value in self.params.items())
@@ -96,30 +98,37 @@ class FunctionStep(PipelineStep):
 
     @property
     def name(self) -> str:
+        """The name of the function."""
         return self._factory.name
 
     @property
     def params(self) -> Mapping[str, Any]:
+        """The bound parameters."""
         return dict(self._params)
 
     @property
     def function(self) -> Callable[..., Any]:
+        """The plain function."""
         return self._factory.function
 
     @property
     def signature(self) -> Signature:
+        """The parameters of the function."""
         return self._factory.signature
 
     @property
     def is_async(self) -> bool:
+        """Whether the function is `async def`."""
         return is_async(self._factory.function)
 
     @property
     def cacheable(self) -> bool:  # type: ignore[override]  # fixed by the decorator
+        """Whether outputs may be stored and reused."""
         return self._factory.cacheable
 
     @property
     def options(self) -> Mapping[str, Any]:  # type: ignore[override]  # fixed by the decorator
+        """The step options given to the decorator."""
         return self._factory.options
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from crystallize_core.errors import CrystallizeError, RunError, RunInterrupted
 
@@ -85,7 +85,7 @@ class ReplicateStream:
             raise RunError(message)
         return self._result
 
-    def __enter__(self) -> ReplicateStream:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -72,7 +72,9 @@ class Treatment:
         if isinstance(self.change, Mapping):
             self._check_keys(self.change)
         elif not callable(self.change):
-            message = f"treatment {name!r}: apply must be a mapping or a function of ctx, found {type(apply).__qualname__}"
+            message = (
+                f"treatment {name!r}: apply must be a mapping or a function of ctx, found {type(apply).__qualname__}"
+            )
             raise DefinitionError(message)
 
     def _check_keys(self, change: Mapping[str, Any]) -> None:

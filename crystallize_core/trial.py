@@ -60,8 +60,13 @@ class CellTrace:
             lines.append(f"step {record['step']}  input: {_short(record['input'])}")
             lines += [f"    {parameter} <- {source}" for parameter, source in record["filled"].items()]
             lines += [f"    reads {key} = {_short(value)}" for key, value in record["ctx_changes"]["reads"].items()]
-            lines += [f"    records {name} = {_short(found['after'][-1])}" for name, found in record["ctx_changes"]["metrics"].items()]
-            lines.append(f"    failed: {record['error']}" if "error" in record else f"    output: {_short(record['output'])}")
+            lines += [
+                f"    records {name} = {_short(found['after'][-1])}"
+                for name, found in record["ctx_changes"]["metrics"].items()
+            ]
+            lines.append(
+                f"    failed: {record['error']}" if "error" in record else f"    output: {_short(record['output'])}"
+            )
         if self.error is not None:
             lines.append(f"error: {self.error}")
         return "\n".join(lines)

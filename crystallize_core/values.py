@@ -189,7 +189,7 @@ def _decode_array(body: Mapping[str, Any]) -> Any:
     return np.frombuffer(content, dtype=np.dtype(body["dtype"])).reshape(body["shape"]).copy()
 
 
-_DECODERS = {
+_DECODERS: dict[str, Callable[[Any], Any]] = {
     "$float": float,
     "$int": lambda body: int(body, 16),
     "$dict": lambda body: {decode(key): decode(item) for key, item in body},

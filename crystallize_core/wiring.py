@@ -124,9 +124,7 @@ def _fill(
     return Fill(parameter, "context", signature.others[parameter])
 
 
-def _unfilled(
-    parameter: str, step: str, signature: Signature, known: Mapping[str, frozenset[str]]
-) -> list[str]:
+def _unfilled(parameter: str, step: str, signature: Signature, known: Mapping[str, frozenset[str]]) -> list[str]:
     """A sentence if a required parameter cannot be in the context under some condition."""
     missing = [name for name, keys in known.items() if not keys & {parameter, ALL_KEYS}]
     if not missing:
@@ -138,7 +136,9 @@ def _unfilled(
     else:
         hint = did_you_mean(parameter, everything - {REPLICATE_KEY, CONDITION_KEY}, listing="the context has")
     there = ", ".join(name for name in signature.order if name != parameter) or "nothing else"
-    return [f"step {step!r}: parameter {parameter!r} is neither bound nor in the context{under}; {hint} (it also takes: {there})"]
+    return [
+        f"step {step!r}: parameter {parameter!r} is neither bound nor in the context{under}; {hint} (it also takes: {there})"
+    ]
 
 
 def _after(step: PipelineStep, known: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:

@@ -32,6 +32,7 @@ from crystallize_core.context import (
 from crystallize_core.errors import FingerprintError, warn_caller
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.resource import ResourceFactory
+
 if TYPE_CHECKING:
     from crystallize_core.wiring import WiredStep
 
@@ -135,7 +136,9 @@ class StepCache:
         if lookup.name is None:
             return
         state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
-        names = sorted(self._filled | _read_names(ctx) | {f"{_PLUGIN}:{p}:{n}" for p, found in self._ask(ctx) for n in found or ()})
+        names = sorted(
+            self._filled | _read_names(ctx) | {f"{_PLUGIN}:{p}:{n}" for p, found in self._ask(ctx) for n in found or ()}
+        )
         try:
             values = {key: _current(key, state, lookup.answers) for key in names}
         except (FingerprintError, KeyError) as error:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from crystallize_core.errors import warn_caller
+
 __all__ = ["CacheWarning", "FileStore"]
 
 _MAGIC: Final = b"crystallize-entry-1\n"

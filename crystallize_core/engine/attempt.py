@@ -44,7 +44,7 @@ class PolicyContext(StepContext):
         fields = self.__dict__
         with fields["_lock"]:
             fields["_attempts"] += 1
-            view = StepContext(_state=self._state, step_name=self.step_name, attempt=fields["_attempts"])
+            view: StepContext = StepContext(_state=self._state, step_name=self.step_name, attempt=fields["_attempts"])
             fields["_current"] = view
             fields["_winner"] = None
         return view

@@ -114,7 +114,7 @@ def run_steps(
                 _report(planned, ctx, error)
             raise StepError(f"step {name!r} failed: {describe(error)}", step=name) from error
         if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits
-            state.commit(ctx._stage)  # type: ignore[arg-type]  # noqa: SLF001 - the stage of a step is never the state itself
+            state.commit(ctx._stage)  # noqa: SLF001 - the stage of a step is never the state itself
         if rows:
             state.metrics += rows
         end = clock()
@@ -136,7 +136,9 @@ def split_metrics(output: Any) -> tuple[Any, list[Metric] | None]:
     if type(output) is not tuple or len(output) != METRICS_PAIR or not isinstance(output[1], Mapping):
         return output, None
     return output[0], [
-        (name, value, None) if type(value) in SHARED_TYPES and type(name) is str and name else checked_metric(name, value)
+        (name, value, None)
+        if type(value) in SHARED_TYPES and type(name) is str and name
+        else checked_metric(name, value)
         for name, value in output[1].items()
     ]
 
@@ -144,7 +146,7 @@ def split_metrics(output: Any) -> tuple[Any, list[Metric] | None]:
 def _run_policy(planned: PlannedStep, state: CellState, data: Any) -> Generator[Any, Any, tuple[StepContext, Any]]:
     """Run a step through its policies; what the winning attempt staged is in the view that is returned."""
     outer = PolicyContext(state, planned.name, planned.report)
-    assert planned.policy is not None  # noqa: S101 - the caller looked
+    assert planned.policy is not None
     output = planned.policy(data, outer)
     if _kinds.get(type(output), PLAIN) == AWAITABLE or inspect.isawaitable(output):
         if not planned.step.is_async:
@@ -171,7 +173,7 @@ def _run_cached(
 ) -> Generator[Any, Any, tuple[StepContext, Any, bool]]:
     """Answer from the cache, or run the step and keep what it came to."""
     cache = planned.cache
-    assert cache is not None  # noqa: S101 - the caller looked
+    assert cache is not None
     state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
     lookup = cache.look_up(data, state)
     if lookup.entry is not None:

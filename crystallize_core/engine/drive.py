@@ -135,5 +135,3 @@ async def adrive(work: Awaiting) -> Any:
                 awaitable = work.send(answer)
     except StopIteration as end:
         return end.value
-
-

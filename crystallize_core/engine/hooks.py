@@ -19,9 +19,10 @@ import attrs
 from crystallize_core.errors import HookError, describe
 from crystallize_core.hookspecs import HOOKS, UNWINDING
 from crystallize_core.outcome import Note, ReplicateOutcome
+from crystallize_core.stack.attached import ActivePlugin
 
 if TYPE_CHECKING:
-    from crystallize_core.stack.attached import ActivePlugin, Stack
+    from crystallize_core.stack.attached import Stack
 
 __all__ = ["HookCalls"]
 
@@ -46,7 +47,9 @@ class Implementation:
         for parameter in inspect.signature(function).parameters.values():
             if parameter.name not in _ARGUMENTS[hook]:
                 continue  # a parameter of its own with a default: what follows it must be named
-            by_name = parameter.kind is parameter.KEYWORD_ONLY or len(positional) + len(named) < _place(function, parameter)
+            by_name = parameter.kind is parameter.KEYWORD_ONLY or len(positional) + len(named) < _place(
+                function, parameter
+            )
             (named if by_name or named else positional).append(parameter.name)
         return cls(plugin, function, tuple(positional), tuple(named))
 

@@ -68,7 +68,11 @@ class Observer:
 
     def _record(self, planned: PlannedStep, ctx: StepContext, given: Any) -> dict[str, Any]:
         values = ctx._state.values  # noqa: SLF001 - as above
-        filled = {f.parameter: values[f.parameter] for f in planned.wired.fills if f.source == "context" and f.parameter in values}
+        filled = {
+            f.parameter: values[f.parameter]
+            for f in planned.wired.fills
+            if f.source == "context" and f.parameter in values
+        }
         reads = filled | (ctx._reads or {})  # noqa: SLF001 - as above
         record: dict[str, Any] = {
             "step": planned.name,

@@ -131,7 +131,9 @@ def _composed(wired: WiredStep, hooks: HookCalls, experiment: Any) -> Callable[[
         if found is None:
             continue
         if not callable(found):
-            message = f"wrap_step of plugin {plugin.name!r} must return a callable or None, found {type(found).__qualname__}"
+            message = (
+                f"wrap_step of plugin {plugin.name!r} must return a callable or None, found {type(found).__qualname__}"
+            )
             raise PluginError(message, plugin=plugin.name, hook="wrap_step", step=wired.name)
         call = found
     return None if call is attempt else call

@@ -17,7 +17,7 @@ from crystallize_core.engine.session import Provenance, Session
 from crystallize_core.errors import CrystallizeError, ExecutorError, HookError, VerifierError, did_you_mean
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.hypothesis import Hypothesis, HypothesisResult
-from crystallize_core.outcome import Note, ReplicateOutcome
+from crystallize_core.outcome import Note
 from crystallize_core.record import PluginRecord, RunInfo, RunRecord
 from crystallize_core.result import Result
 from crystallize_core.samples import ConditionMetrics, ExperimentMetrics
@@ -56,7 +56,9 @@ class Run:
             replicates=experiment.replicates,
             conditions=names,
             started=time.time(),
-            concurrency=getattr(executor.plugin, "concurrency", None) or "process" if executor is not None else "serial",
+            concurrency=getattr(executor.plugin, "concurrency", None) or "process"
+            if executor is not None
+            else "serial",
             trial=trial,
         )
         self._executor = executor
@@ -254,7 +256,9 @@ class Run:
 
 def _each_once(notes: Iterable[Note]) -> list[Note]:
     """The notes without repetitions: every worker switches off its own copy of an observer."""
-    return list({(n.kind, n.plugin) if n.kind == "switched-off" else n: n for n in reversed(list(notes))}.values())[::-1]
+    return list({(n.kind, n.plugin) if n.kind == "switched-off" else n: n for n in reversed(list(notes))}.values())[
+        ::-1
+    ]
 
 
 def stack_digest(stack: Sequence[PluginRecord]) -> str:
@@ -265,5 +269,3 @@ def stack_digest(stack: Sequence[PluginRecord]) -> str:
 
 def _new_id() -> str:
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
-
-

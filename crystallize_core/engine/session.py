@@ -24,8 +24,7 @@ from crystallize_core.context import (
     FrozenContext,
     StepContext,
 )
-from crystallize_core.datasource import ExperimentInput, FunctionSource
-from crystallize_core.datasource import FunctionSource
+from crystallize_core.datasource import DataSource, ExperimentInput, FunctionSource
 from crystallize_core.engine.cell import Awaiting, run_steps
 from crystallize_core.engine.drive import Loops, adrive, drive
 from crystallize_core.engine.hooks import HookCalls
@@ -41,11 +40,10 @@ from crystallize_core.errors import (
     warn_caller,
 )
 from crystallize_core.outcome import CellOutcome, Note, ReplicateOutcome
+from crystallize_core.treatment import Treatment
 
 if TYPE_CHECKING:
-    from crystallize_core.datasource import DataSource
     from crystallize_core.record import RunInfo
-    from crystallize_core.treatment import Treatment
 
 __all__ = ["Condition", "Provenance", "Session"]
 
@@ -79,7 +77,9 @@ class Condition:
         return self.datasource.direct if isinstance(self.datasource, FunctionSource) else self.datasource.fetch
 
     @classmethod
-    def of(cls, name: str, initial: Mapping[str, Any], treatment: Treatment | None, datasource: DataSource) -> Condition:
+    def of(
+        cls, name: str, initial: Mapping[str, Any], treatment: Treatment | None, datasource: DataSource
+    ) -> Condition:
         """Put a treatment on top of the first values.
 
         Raises:
@@ -173,7 +173,13 @@ class Session:
         return ReplicateOutcome(replicate, cells, self.hooks.take_notes() if self.hooks.notes else [])
 
     def cell(
-        self, condition: Condition, replicate: int, observer: Observer | None = None, *, data: Any = None, keep: bool = False
+        self,
+        condition: Condition,
+        replicate: int,
+        observer: Observer | None = None,
+        *,
+        data: Any = None,
+        keep: bool = False,
     ) -> Awaiting:
         """One cell: context, treatment, data, steps; returns its outcome, whatever happened.
 
@@ -275,7 +281,7 @@ def _fetch(fetch: Callable[[Any], Any], state: CellState) -> Any:
     except Exception as error:
         raise _no_data(error) from error
     if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits
-        state.commit(ctx._stage)  # type: ignore[arg-type]  # noqa: SLF001 - the stage of a view is never the state itself
+        state.commit(ctx._stage)  # noqa: SLF001 - the stage of a view is never the state itself
     return data
 
 

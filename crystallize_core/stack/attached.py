@@ -183,4 +183,6 @@ class _Manager(pluggy.PluginManager):
         self.add_hookspecs(hookspecs)
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
-        return plugin.hook_options[name] if isinstance(plugin, _Registered) else super().parse_hookimpl_opts(plugin, name)
+        return (
+            plugin.hook_options[name] if isinstance(plugin, _Registered) else super().parse_hookimpl_opts(plugin, name)
+        )

@@ -108,7 +108,9 @@ def _wrong_signature(hook: str, function: Callable[..., Any]) -> list[str]:
     problems = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            problems.append(f"hook {hook!r} takes {parameter}; name the arguments that it needs: {', '.join(known) or 'none'}")
+            problems.append(
+                f"hook {hook!r} takes {parameter}; name the arguments that it needs: {', '.join(known) or 'none'}"
+            )
         elif parameter.name not in known and parameter.default is parameter.empty:
             takes = f"{hook}({', '.join(known)})"
             hint = did_you_mean(parameter.name, known, listing="its arguments are")

@@ -94,9 +94,15 @@ def parse_config(table: Mapping[str, Any], source: str, folder: Path, *, profile
     problems = _problems(table, "")
     profiles = table.get("profiles", {}) if isinstance(table.get("profiles", {}), Mapping) else {}
     for name, values in profiles.items():
-        problems += _problems(values, f"profiles.{name}.") if isinstance(values, Mapping) else [f"profiles.{name}: expected a table"]
+        problems += (
+            _problems(values, f"profiles.{name}.")
+            if isinstance(values, Mapping)
+            else [f"profiles.{name}: expected a table"]
+        )
     if profile is not None and profile not in profiles:
-        problems.append(f"there is no profile {profile!r}; {did_you_mean(profile, profiles, listing='the profiles are')}")
+        problems.append(
+            f"there is no profile {profile!r}; {did_you_mean(profile, profiles, listing='the profiles are')}"
+        )
     if problems:
         raise ConfigurationError(f"{source}:" + "".join(f"\n  {problem}" for problem in problems))
     base = _merged(table, profiles[profile]) if profile is not None else table
@@ -158,7 +164,9 @@ def from_environment() -> Environment:
 
     """
     disable = tuple(name.strip() for name in os.environ.get("CRYSTALLIZE_DISABLE", "").split(",") if name.strip())
-    return Environment(disable, _switch("CRYSTALLIZE_AUTOLOAD", default=True), _switch("CRYSTALLIZE_STRICT", default=False))
+    return Environment(
+        disable, _switch("CRYSTALLIZE_AUTOLOAD", default=True), _switch("CRYSTALLIZE_STRICT", default=False)
+    )
 
 
 def _switch(variable: str, *, default: bool) -> bool:

@@ -21,6 +21,7 @@ import re
 import types
 import typing
 from collections import abc
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,7 +30,7 @@ import attrs
 from crystallize_core.errors import describe, did_you_mean, safe_str
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     _Reader = Callable[["Conversion", Any, Any, str], Any]
 

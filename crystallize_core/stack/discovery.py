@@ -52,7 +52,7 @@ class Installed:
 
 def installed(group: str) -> list[Installed]:
     """The entry points of a group, sorted by name and distribution, not by the order of the file system."""
-    found = {}
+    found: dict[tuple[str, str, str], Installed] = {}
     for entry_point in _entry_points(group):
         distribution = entry_point.dist
         name, version = ("?", "?") if distribution is None else (_name(distribution), _version(distribution))

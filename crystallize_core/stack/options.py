@@ -41,7 +41,17 @@ from crystallize_core.stack.convert import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["REQUIRED", "Option", "build", "check_value", "options_of", "parse_text", "problems", "type_name", "values_of"]
+__all__ = [
+    "REQUIRED",
+    "Option",
+    "build",
+    "check_value",
+    "options_of",
+    "parse_text",
+    "problems",
+    "type_name",
+    "values_of",
+]
 
 T = TypeVar("T")
 

@@ -134,7 +134,9 @@ class _Resolver:
         if name in above:
             self.problems.append(f"extends: stack {name!r} extends itself: {' -> '.join((*above, name))}")
         elif name not in shipped:
-            self.problems.append(f"extends: there is no stack {name!r}; {did_you_mean(name, shipped, listing='installed')}")
+            self.problems.append(
+                f"extends: there is no stack {name!r}; {did_you_mean(name, shipped, listing='installed')}"
+            )
         elif len(shipped[name]) > 1:
             self.problems.append(f"extends: stack {name!r} is shipped by {_distribution(shipped[name])}; uninstall one")
         else:
@@ -168,7 +170,7 @@ class _Resolver:
             if len(candidates) > 1:
                 owners = _distribution(candidates)
                 message = f"plugin name {name!r} is shipped by {owners}; uninstall one, or disable = [{name!r}]"
-                raise PluginError(message, plugin=name)  # noqa: TRY301 - it is treated like any other reason
+                raise PluginError(message, plugin=name)
             item = candidates[0]
             plugin = _made(item.load(), name, config.options.get(name), asked=not optional)
             hooks_of(plugin, name)
@@ -258,7 +260,9 @@ class _Resolver:
         module = plugin.__name__ if isinstance(plugin, ModuleType) else type(plugin).__module__
         attribute = "" if isinstance(plugin, ModuleType) else type(plugin).__qualname__
         everything = [*self._installed(discovery.PLUGINS), *self._installed(discovery.EXECUTORS)]
-        near = [item for item in everything if item.value.partition(":")[0].partition(".")[0] == module.partition(".")[0]]
+        near = [
+            item for item in everything if item.value.partition(":")[0].partition(".")[0] == module.partition(".")[0]
+        ]
         for item in near:
             if item.value == module if not attribute else item.value.partition(":")[2].strip() == attribute:
                 return item, True
@@ -268,7 +272,9 @@ class _Resolver:
         known = {*active, *self.named, *self._by_name(discovery.PLUGINS), *self._by_name(discovery.EXECUTORS)}
         for name in config.options:
             if name not in known:
-                self.problems.append(f"options.{name}: there is no plugin {name!r}; {did_you_mean(name, known, listing='known')}")
+                self.problems.append(
+                    f"options.{name}: there is no plugin {name!r}; {did_you_mean(name, known, listing='known')}"
+                )
 
     def _report(self) -> None:
         for skipped in self.skipped:
@@ -353,5 +359,3 @@ def _no_executor(name: str, available: Mapping[str, Any]) -> str:
         return f"executor {name!r} is not installed; {hint}"
     distribution = "crystallize-executors" if name in STANDARD_EXECUTORS else f"crystallize-{name}"
     return f"executor {name!r} is not installed: pip install {distribution} ({hint})"
-
-

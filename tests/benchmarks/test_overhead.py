@@ -84,7 +84,9 @@ def test_large_data(capsys):
     """A 10 MB array that flows through costs no more than a small value."""
     found = [{"small": case("core", "chain"), "10 MB": case("core", "chain-10-MB")} for _ in range(ROUNDS)]
     growth = ratio(found, "10 MB", "small")
-    report(capsys, "10 MB through a chain of 10, per step", found, [("times a small value", growth, "~1", growth < 1.2)])
+    report(
+        capsys, "10 MB through a chain of 10, per step", found, [("times a small value", growth, "~1", growth < 1.2)]
+    )
     assert growth < 10
 
 

@@ -248,8 +248,10 @@ def test_the_command_line_knows_it(sound):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    rows = {row["name"]: row for row in json.loads(done.stdout)}
-    assert (rows["loud"]["distribution"], rows["loud"]["version"]) == ("acme-loud", "2.3")
+    rows = [
+        (row["name"], row["kind"], row["distribution"], row["version"]) for row in json.loads(done.stdout)["plugins"]
+    ]
+    assert rows == [("loud", "plugin", "acme-loud", "2.3"), ("backwards", "executor", "acme-loud", "2.3")]
 
 
 def test_when_it_is_broken_the_same_experiment_runs_with_a_warning(broken):
