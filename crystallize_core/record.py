@@ -65,6 +65,7 @@ class RunRecord:
         notes: What the result should say: warnings, and plugins that were switched off.
         interrupted: Whether it ended before every replicate that was wanted had arrived: by Ctrl-C, by a failure,
             or because a stream was left.
+        finished: How many replicates arrived and count.
         stopped_at: The last replicate, where a plugin had enough before all were run.
 
     """
@@ -83,6 +84,7 @@ class RunRecord:
     timings: Mapping[str, Mapping[str, Mapping[str, float]]] = attrs.field(factory=dict)
     notes: list[Any] = attrs.field(factory=list)
     interrupted: bool = False
+    finished: int = 0
     stopped_at: int | None = None
 
     @property

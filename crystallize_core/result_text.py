@@ -57,10 +57,11 @@ def summary(result: Result) -> str:
 
 def _headline(result: Result) -> list[str]:
     run = result.run
-    done = run.info.replicates if run.stopped_at is None else run.stopped_at + 1
-    words = f"{run.info.experiment}: {len(run.info.conditions)} conditions, {done} replicates, {run.duration:.2f} s"
+    asked = run.info.replicates
+    replicates = f"{run.finished}" if run.finished == asked else f"{run.finished} of {asked}"
+    words = f"{run.info.experiment}: {len(run.info.conditions)} conditions, {replicates} replicates, {run.duration:.2f} s"
     if run.stopped_at is not None:
-        words += f" (stopped early, {run.info.replicates} were allowed)"
+        words += " (stopped early)"
     return [words + (" (interrupted)" if run.interrupted else "")]
 
 

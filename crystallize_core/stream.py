@@ -29,7 +29,7 @@ class ReplicateStream:
         self._failure: BaseException | None = None
         self._ready: list[ReplicateOutcome] = []
         self._work: Any = None
-        self._started = False
+        self._started = self._closed = False
 
     def __iter__(self) -> ReplicateStream:
         return self
@@ -37,7 +37,7 @@ class ReplicateStream:
     def __next__(self) -> ReplicateOutcome:
         try:
             while not self._ready:
-                if self._result is not None or not self._advance():
+                if self._closed or not self._advance():
                     self.close()
                     raise StopIteration
                 self._ready += self._run.collector.take_ready()
@@ -46,14 +46,14 @@ class ReplicateStream:
             self.close()
             if isinstance(failure, KeyboardInterrupt):
                 raise RunInterrupted(self._result) from None
+            failure.result = self._result  # type: ignore[attr-defined]  # nothing that was finished is lost
             raise
         return self._ready.pop(0)
 
     def _advance(self) -> bool:
         """Let the run go on until something new may have arrived; False when it is over."""
-        if not self._started:
-            self._started = True
-            self._run.start()
+        if self._work is None:
+            self._start()
             threaded = self._run.experiment.stack.executor is not None
             self._work = _InThread(self._run) if threaded else self._run.one_by_one()
         try:
@@ -63,14 +63,25 @@ class ReplicateStream:
             return bool(self._ready)
         return True
 
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            self._run.start()
+
     def close(self) -> None:
         """Stop the run and aggregate what was finished; after the end it does nothing."""
-        if self._result is not None:
+        if self._closed:
             return
+        self._closed = True
+        self._start()  # of a stream that nobody read: plugins see a beginning before the end
         self._run.collector.stop()
         if isinstance(self._work, _InThread):
             self._work.join()
-        self._result = self._run.finish(self._failure)
+        try:
+            self._result = self._run.finish(self._failure)
+        except CrystallizeError as error:
+            self._result = error.__dict__.get("result")
+            raise
 
     @property
     def result(self) -> Result:
@@ -93,7 +104,7 @@ class ReplicateStream:
 
     def __del__(self) -> None:
         # A for loop that breaks drops the stream; the plugins still have to see the end of the run.
-        if self._started and self._result is None:
+        if self._started and not self._closed:
             self.close()
 
 

@@ -113,8 +113,9 @@ def run_steps(
             if policy is None:
                 _report(planned, ctx, error)
             raise StepError(f"step {name!r} failed: {describe(error)}", step=name) from error
-        if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits
-            state.commit(ctx._stage)  # noqa: SLF001 - the stage of a step is never the state itself
+        stage = ctx._stage  # noqa: SLF001 - the engine is who commits
+        if stage is not None:
+            state.commit(stage)
         if rows:
             state.metrics += rows
         end = clock()
@@ -123,7 +124,8 @@ def run_steps(
         if observer is not None:
             observer.finished(planned, ctx, given, data, mark, durations[-1], hit=hit and cache is not None)
         if after is not None:
-            ctx.__dict__["_stage"] = None  # it is committed, and would be there twice
+            if stage is not None:
+                ctx.__dict__["_stage"] = None  # it is committed, and would be there twice
             after(experiment, planned.step, data, ctx)
             if ctx._stage is not None:  # noqa: SLF001 - what the hooks had to say
                 state.commit(ctx._stage)  # noqa: SLF001 - as above

@@ -101,6 +101,7 @@ class HookCalls:
         self._lock = threading.Lock()
         self._scopes: list[dict[str, Any]] = []
         self._plain: dict[str, Callable[..., None] | None] = {}
+        self._found: dict[tuple[str, bool], list[Implementation]] = {}
         self._compile()
 
     def _compile(self) -> None:
@@ -183,14 +184,17 @@ class HookCalls:
 
     def _implementations(self, hook: str, *, wrappers: bool = False) -> list[Implementation]:
         """In the order of the stack, but for those that ask to be called first or last."""
-        if hook not in self._only:
-            return []
+        key = hook, wrappers
+        if key not in self._found:
+            self._found[key] = self._looked_up(hook, wrappers=wrappers) if hook in self._only else []
+        return [implementation for implementation in self._found[key] if implementation.plugin.name not in self._off]
+
+    def _looked_up(self, hook: str, *, wrappers: bool) -> list[Implementation]:
         registered = [r for r in getattr(self._stack.manager.hook, hook).get_hookimpls() if r.wrapper is wrappers]
         place = {plugin.name: at for at, plugin in enumerate(self._stack)}
         turn = -1 if hook in UNWINDING and not wrappers else 1
         registered.sort(key=lambda r: (r.trylast - r.tryfirst, turn * place[self._stack.by_object(r.plugin).name]))
-        found = [Implementation.of(hook, self._stack.by_object(r.plugin), r.function) for r in registered]
-        return [implementation for implementation in found if implementation.plugin.name not in self._off]
+        return [Implementation.of(hook, self._stack.by_object(r.plugin), r.function) for r in registered]
 
     def _compiled(self, hook: str) -> Callable[..., None] | None:
         found, wrappers = self._implementations(hook), self._implementations(hook, wrappers=True)

@@ -245,6 +245,7 @@ class Run:
             timings=self.collector.timings.as_dict(),
             notes=notes,
             interrupted=interrupted,
+            finished=self._counted(),
             stopped_at=self.collector.stopped_at,
         )
 

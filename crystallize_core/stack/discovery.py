@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -67,7 +68,10 @@ def _entry_points(group: str) -> Iterable[Any]:
     try:
         return list(entry_points(group=group))
     except Exception:  # noqa: BLE001 - one distribution with a damaged file must not hide all others
-        return [point for distribution in distributions() for point in _of_one(distribution, group)]
+        first = {
+            _normalized(_name(found)): found for found in reversed(list(distributions()))
+        }  # the first on the path wins
+        return [point for distribution in first.values() for point in _of_one(distribution, group)]
 
 
 def _of_one(distribution: Any, group: str) -> list[Any]:
@@ -75,6 +79,10 @@ def _of_one(distribution: Any, group: str) -> list[Any]:
         return list(distribution.entry_points.select(group=group))
     except Exception:  # noqa: BLE001 - as above
         return []
+
+
+def _normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _name(distribution: Any) -> str:

@@ -149,22 +149,26 @@ def test_long_values_are_cut_in_a_trace():
     assert f"output: '{'x' * 199}… (1002 characters)" in text
 
 
-def test_a_trial_stores_and_verifies_nothing():
-    """No hook of the end of a run is called, and nothing is aggregated; steps are set up and torn down."""
+def test_a_trial_is_a_run_that_says_so():
+    """Plugins see it begin and end with `run.trial`, so that they keep nothing of it; nothing is aggregated."""
     calls = []
 
     class Watch(BasePlugin):
         def before_run(self, experiment, run):
-            calls.append(("before_run", run.replicates))
+            calls.append(("before_run", run.trial))
 
         def after_run(self, experiment, result):
-            calls.append("after_run")
+            calls.append(("after_run", result.run.info.trial, list(result.rows())))
 
         def replicate_done(self, experiment, replicate, outcome):
             calls.append("replicate_done")
 
-    made(plugins=[Watch()], pipeline=[lambda data: data]).apply()
-    assert calls == [("before_run", 1)]
+    experiment = made(plugins=[Watch()], pipeline=[lambda data: (data, {"m": 1})])
+    experiment.apply()
+    assert calls == [("before_run", True), ("after_run", True, [])]
+    calls.clear()
+    experiment.run(replicates=1, treatments=[])
+    assert [call[:2] for call in calls if call != "replicate_done"] == [("before_run", False), ("after_run", False)]
 
 
 def test_artifacts_of_a_trial_are_in_the_trace():

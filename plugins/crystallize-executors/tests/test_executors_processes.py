@@ -116,7 +116,8 @@ def test_the_experiment_is_rebuilt_once_per_worker(tmp_path):
 
     class Heavy:
         def __reduce__(self):
-            return (lambda folder: (folder / str(os.getpid())).open("a").write("x"), (tmp_path,))
+            # Unbuffered: a worker that is not needed any more may be ended at any moment.
+            return (lambda folder: (folder / str(os.getpid())).open("ab", buffering=0).write(b"x"), (tmp_path,))
 
     heavy = Heavy()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import queue
+import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import attrs
@@ -114,9 +116,31 @@ def _run_loop(main: Main) -> None:
         nested = False
     else:
         nested = True
-    error = _in_thread(main) if nested else asyncio.run(main())
+    with _interrupting_at_once():
+        error = _in_thread(main) if nested else asyncio.run(main())
     if error is not None:
         raise error
+
+
+@contextlib.contextmanager
+def _interrupting_at_once() -> Iterator[None]:
+    """Let Ctrl-C raise where the program is, as it does everywhere else.
+
+    asyncio would only cancel its main task, which a plain step that blocks the loop keeps from happening.
+    """
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)  # asyncio replaces the default handler and no other
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _in_thread(main: Main) -> BaseException | None:
