@@ -44,6 +44,7 @@ from crystallize_core.treatment import Treatment
 
 if TYPE_CHECKING:
     from crystallize_core.record import RunInfo
+    from crystallize_core.step import PipelineStep
 
 __all__ = ["Condition", "Provenance", "Session"]
 
@@ -131,6 +132,7 @@ class Session:
         self._steps = list({id(step): step for step in experiment.pipeline.steps}.values())
         self._setup_lock = threading.Lock()
         self._is_set_up = False
+        self._to_tear_down: list[PipelineStep] = []
 
     def _plan(self) -> Plan:
         experiment = self.experiment
@@ -245,19 +247,19 @@ class Session:
                 except Exception as error:
                     message = f"setup of step {step.name!r} failed: {describe(error)}"
                     raise DefinitionError(message, experiment=self.experiment.name, step=step.name) from error
+                self._to_tear_down.append(step)
             self._is_set_up = True
 
     def close(self) -> list[Note]:
         """Call `teardown` of each step and close the event loops; what fails there comes back as notes."""
         notes = []
-        if self._is_set_up:
-            ctx = CellContext(CellState({}, self.run))
-            for step in self._steps:
-                try:
-                    step.teardown(ctx)
-                except Exception as error:  # noqa: BLE001 - foreign code may raise anything, the results stand
-                    notes.append(Note("warning", f"teardown of step {step.name!r} failed: {describe(error)}"))
-            self._is_set_up = False
+        ctx = CellContext(CellState({}, self.run))
+        steps, self._to_tear_down, self._is_set_up = self._to_tear_down, [], False
+        for step in steps:
+            try:
+                step.teardown(ctx)
+            except Exception as error:  # noqa: BLE001 - foreign code may raise anything, the results stand
+                notes.append(Note("warning", f"teardown of step {step.name!r} failed: {describe(error)}"))
         self.loops.close()
         return notes
 
