@@ -194,6 +194,7 @@ class MetricLog:
 
     def _all(self) -> list[Metric]:
         ctx = self._ctx
+        ctx._note_look("metrics")  # noqa: SLF001 - one room
         stage = ctx._stage  # noqa: SLF001 - one room
         committed = ctx._state.metrics  # noqa: SLF001 - one room
         return committed if stage is None or stage is ctx._state else committed + stage.metrics  # noqa: SLF001
@@ -221,6 +222,7 @@ class FrozenContext:
     _state: CellState
     _stage: Stage | CellState | None = None
     _reads: dict[str, Any] | None = None
+    _looked: tuple[str, ...] = ()
     _copies: dict[str, Any] | None = None
 
     def __init__(self, initial: Mapping[str, Any] | None = None, *, logger: Any = None) -> None:
@@ -309,6 +311,11 @@ class FrozenContext:
         else:
             self._reads.setdefault(key, value)
 
+    def _note_look(self, what: str) -> None:
+        """Note that it looked at something besides the keys; a cached step depends on that too."""
+        if what not in self._looked:
+            self.__dict__["_looked"] = (*self._looked, what)
+
     def _private(self, key: str, value: Any) -> Any:
         if isinstance(value, ResourceFactory):
             return value(self)
@@ -386,6 +393,7 @@ class FrozenContext:
     @property
     def run(self) -> Any:
         """The `RunInfo` of the run that this cell belongs to; None in a context made by hand."""
+        self._note_look("run")
         return self._state.run
 
     def provide(self, name: str, factory: Callable[[FrozenContext], Any], *, tracked: bool = True) -> None:
@@ -457,8 +465,13 @@ class CellContext(FrozenContext):
 
 
 def forget_reads(ctx: FrozenContext) -> None:
-    """Forget what was read through this view so far: what hooks read before a step is not the step's doing."""
-    ctx.__dict__.pop("_reads", None)
+    """Forget what was read through this view so far: what hooks read before a step is not the step's doing.
+
+    Unless they wrote something for the step to read, which then stands for what they had read.
+    """
+    if ctx._stage is None:  # noqa: SLF001 - one room
+        ctx.__dict__.pop("_reads", None)
+        ctx.__dict__.pop("_looked", None)
 
 
 def _check_key(key: object) -> None:

@@ -161,7 +161,7 @@ class Experiment:
                 keeps replicates.
             resume: The same as `strategy="resume"`.
             executor: The executor of this run, by name or as an object.
-            provenance: Of which cells to keep records of the steps: `first` (replicate 0), `all`, `none`.
+            provenance: Of which cells to keep records of the steps: `first` (those of replicate 0), `all`, `none`.
 
         Raises:
             DefinitionError: The experiment cannot run; nothing has run.

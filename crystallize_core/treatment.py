@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY
 from crystallize_core.datasource import DataSource, as_datasource
 from crystallize_core.errors import DefinitionError
+from crystallize_core.signature import is_async
 from crystallize_core.pickling import by_reference
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class Treatment:
         self.override = override
         if isinstance(self.change, Mapping):
             self._check_keys(self.change)
+        elif is_async(self.change):
+            message = f"treatment {name!r} is `async def`; a treatment is a plain function, await things in the datasource"
+            raise DefinitionError(message)
         elif not callable(self.change):
             message = (
                 f"treatment {name!r}: apply must be a mapping or a function of ctx, found {type(apply).__qualname__}"

@@ -41,6 +41,7 @@ __all__ = ["Entry", "Lookup", "StepCache"]
 _CONTEXT: Final = "context"
 _SERVICE: Final = "service"
 _PLUGIN: Final = "plugin"
+_LOOK: Final = "look"
 
 
 @attrs.frozen
@@ -123,7 +124,7 @@ class StepCache:
         answers = {plugin: found for plugin, found in self._ask(view) if found is not None}
         for names in _recorded(self._store.read_text(f"{name}.json")):
             try:
-                values = {key: _current(key, state, answers) for key in names}
+                values = {key: _current(key, self._name, state, answers) for key in names}
                 found = self._store.read(_entry_name(name, values))
             except (FingerprintError, KeyError):
                 continue  # a dependency that cannot be compared is not the same
@@ -140,7 +141,7 @@ class StepCache:
             self._filled | _read_names(ctx) | {f"{_PLUGIN}:{p}:{n}" for p, found in self._ask(ctx) for n in found or ()}
         )
         try:
-            values = {key: _current(key, state, lookup.answers) for key in names}
+            values = {key: _current(key, self._name, state, lookup.answers) for key in names}
         except (FingerprintError, KeyError) as error:
             self._warn(f"something that it read has no stable digest ({error})")
             return
@@ -168,11 +169,12 @@ def _read_names(ctx: FrozenContext) -> set[str]:
     fields = ctx.__dict__
     names = {f"{_CONTEXT}:{key}" for key in fields.get("_reads") or ()}
     state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
+    names |= {f"{_LOOK}:{what}" for what in fields.get("_looked") or ()}
     return names | {f"{_SERVICE}:{name}" for name in state.services if name in fields and name not in state.untracked}
 
 
-def _current(name: str, state: CellState, answers: Mapping[str, Mapping[str, Any]]) -> str:
-    """The digest of what `name` stands for now.
+def _current(name: str, step: str, state: CellState, answers: Mapping[str, Mapping[str, Any]]) -> str:
+    """The digest of what `name` stands for now, for the step of that name.
 
     Raises:
         FingerprintError: It has no stable digest.
@@ -189,8 +191,10 @@ def _current(name: str, state: CellState, answers: Mapping[str, Mapping[str, Any
             value = ("resource", value.function)  # its key tells it from others in this process only
         return "absent" if value is ABSENT else content_digest(value)
     if kind == _SERVICE:
-        # What a plugin provides (a random stream) may depend on all that tells one cell from another.
-        return content_digest([values.get(part) for part in (REPLICATE_KEY, CONDITION_KEY, SEED_USED_KEY)])
+        # What a plugin provides (a random stream) may depend on all that tells one step of one cell from another.
+        return content_digest([step, *(values.get(part) for part in (REPLICATE_KEY, CONDITION_KEY, SEED_USED_KEY))])
+    if kind == _LOOK:
+        return content_digest(state.metrics if key == "metrics" else getattr(state.run, "id", None))
     plugin, _, dependency = key.partition(":")
     return content_digest(answers[plugin][dependency])
 

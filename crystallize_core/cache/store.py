@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from crystallize_core.errors import warn_caller
+from crystallize_core.errors import describe, warn_caller
 
 __all__ = ["CacheWarning", "FileStore"]
 
@@ -71,7 +71,7 @@ class FileStore:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = cache_folder() if folder is None else folder
         self._key: bytes | None = None
-        self._broken = False
+        self._broken = self._unpicklable = False
 
     def read(self, name: str) -> dict[str, Any] | None:
         """The entry of that name, or None if there is none that can be trusted."""
@@ -97,8 +97,10 @@ class FileStore:
         try:
             payload = pickle.dumps(dict(entry), protocol=5)
         except Exception as error:  # noqa: BLE001 - foreign objects may raise anything when pickled
-            text = f"step {step!r} is not cached: its output cannot be pickled ({type(error).__qualname__}: {error})"
-            warn_caller(text, CacheWarning)
+            if not self._unpicklable:
+                self._unpicklable = True
+                text = f"step {step!r} is not cached: its output cannot be pickled ({describe(error)})"
+                warn_caller(text, CacheWarning)
             return
         try:
             self._write_file(f"{name}.pkl", _MAGIC + self._sign(name, payload) + payload)

@@ -193,7 +193,8 @@ def _run_cached(
     output, rows = split_metrics(output)
     if rows:
         ctx._open_stage().metrics.extend(rows)  # noqa: SLF001 - as above
-    cache.store(lookup, output, ctx)
+    if not isinstance(ctx, PolicyContext):  # what a policy says in place of a step depends on why the step failed
+        cache.store(lookup, output, ctx)
     return ctx, output, False
 
 

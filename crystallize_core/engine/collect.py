@@ -63,6 +63,7 @@ class Collector:
         self._replicates = replicates
         self._hooks = session.hooks
         self._by_name = metrics.conditions
+        self._names = list(self._by_name)
         self._lock = threading.Lock()
         self._seen = bytearray(replicates)
         self._waiting: dict[int, ReplicateOutcome] = {}
@@ -93,16 +94,23 @@ class Collector:
         """Take one outcome; one that was taken already changes nothing.
 
         Raises:
-            ExecutorError: It is no outcome, or its number is not of this run.
+            ExecutorError: It is no outcome, or its number or conditions are not those of this run.
 
         """
         if not isinstance(outcome, ReplicateOutcome):
-            message = f"an executor delivered {type(outcome).__qualname__} {outcome!r} in place of a ReplicateOutcome"
+            message = f"{type(outcome).__qualname__} {outcome!r} was delivered in place of a ReplicateOutcome"
             raise ExecutorError(message)
+        replicate = outcome.replicate
+        if type(replicate) is not int or not 0 <= replicate < self._replicates:
+            message = f"replicate {replicate!r} was delivered in a run of {self._replicates}"
+            raise ExecutorError(message)
+        if [cell.condition for cell in outcome.cells] != self._names:
+            raise ExecutorError(_other_conditions(outcome, self._names))
+        self.take(outcome)
+
+    def take(self, outcome: ReplicateOutcome) -> None:
+        """Take an outcome that this process has made, which needs no check."""
         replicate, hooks = outcome.replicate, self._hooks
-        if not 0 <= replicate < self._replicates:
-            message = f"an executor delivered replicate {replicate} of a run of {self._replicates}"
-            raise ExecutorError(message)
         with self._lock:
             if self._seen[replicate]:
                 return
@@ -188,3 +196,9 @@ class Collector:
         with self._lock:
             found, self._arrived = self._arrived or [], [] if self._arrived is not None else None
         return found
+
+
+def _other_conditions(outcome: ReplicateOutcome, expected: Sequence[str]) -> str:
+    found = ", ".join(repr(cell.condition) for cell in outcome.cells)
+    has = f"has the conditions {found}" if found else "has no conditions"
+    return f"replicate {outcome.replicate} {has}, and this run has {', '.join(map(repr, expected))}"

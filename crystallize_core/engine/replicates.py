@@ -46,7 +46,7 @@ class ReplicateFunction:
             raise self._unknown(replicate)
         outcome: ReplicateOutcome = self._run(replicate)
         if self._collector is not None:
-            self._collector.deliver(outcome)
+            self._collector.take(outcome)
         return outcome
 
     async def arun(self, replicate: int) -> ReplicateOutcome:
@@ -55,7 +55,7 @@ class ReplicateFunction:
             raise self._unknown(replicate)
         outcome = await self._session.arun_replicate(replicate)
         if self._collector is not None:
-            self._collector.deliver(outcome)
+            self._collector.take(outcome)
         return outcome
 
     def _unknown(self, replicate: object) -> RunError:
@@ -106,7 +106,9 @@ def _recipe_of(session: Session) -> bytes:
         body = _dumps((experiment, session.run, session.provenance))
     except Exception as error:
         raise NotSendableError(_what_is_stuck(experiment, error), experiment=experiment.name) from error
-    return pickle.dumps((loaded_files(), body))
+    # Only the files whose modules the body names: a worker has no use for the others, and they may not run there.
+    files = {name: path for name, path in loaded_files().items() if name.encode() in body}
+    return pickle.dumps((files, body))
 
 
 def _dumps(value: Any) -> bytes:

@@ -81,7 +81,7 @@ class Run:
             for number in range(self.info.replicates):
                 known = hooks.first("load_replicate", self.experiment, number)
                 if known is not None:
-                    self.collector.deliver(known[1])
+                    self._take(known[1], known[0].name, "load_replicate")
 
     def execute(self) -> None:
         """Run the replicates with the stack's executor, or one after the other."""
@@ -134,12 +134,19 @@ class Run:
             raise ExecutorError(message, plugin=executor, hook="run_experiment_loop")
         for outcome in outcomes:
             if outcome is not None:
-                self.collector.deliver(outcome)
+                self._take(outcome, executor, "run_experiment_loop")
         missing = self.collector.pending
         if missing and not self.collector.stopped:
             shown = ", ".join(map(str, missing[:10])) + (", …" if len(missing) > 10 else "")  # noqa: PLR2004 - one line
             message = f"executor {executor!r} lost {len(missing)} of {self.info.replicates} replicates: {shown}"
             raise ExecutorError(message, plugin=executor, hook="run_experiment_loop")
+
+    def _take(self, outcome: Any, plugin: str, hook: str) -> None:
+        try:
+            self.collector.deliver(outcome)
+        except ExecutorError as error:
+            error.address |= {"plugin": plugin, "hook": hook}
+            raise
 
     # Finishing ----------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["Condition", "Provenance", "Session"]
 
 Provenance = Literal["first", "all", "none"]
-"""Of which cells to keep provenance: of replicate 0 and of those that failed, of all, of none."""
+"""Of which cells to keep provenance: of those of replicate 0, of all, of none."""
 
 
 @attrs.frozen
@@ -203,9 +203,12 @@ class Session:
             if condition.treatment is not None:
                 _apply(condition.treatment, state)
             if data is None:
-                data = _fetch(condition.fetch, state)
+                ctx = StepContext(_state=state, step_name="<datasource>")
+                data = _fetched(condition.fetch, ctx)
                 if hasattr(type(data), "__await__"):
                     data = yield _awaited(data)
+                if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits
+                    state.commit(ctx._stage)  # noqa: SLF001 - the stage of a view is never the state itself
             else:
                 (data,) = data
             output = yield from run_steps(self.plan, state, data, durations, observer)
@@ -275,16 +278,12 @@ def _apply(treatment: Treatment, state: CellState) -> None:
         state.overridable = False
 
 
-def _fetch(fetch: Callable[[Any], Any], state: CellState) -> Any:
-    """The data of a cell, or what has to be awaited for it; additions to the context are committed with it."""
-    ctx = StepContext(_state=state, step_name="<datasource>")
+def _fetched(fetch: Callable[[Any], Any], ctx: StepContext) -> Any:
+    """The data of a cell, or what has to be awaited for it."""
     try:
-        data = fetch(ctx)
+        return fetch(ctx)
     except Exception as error:
         raise _no_data(error) from error
-    if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits
-        state.commit(ctx._stage)  # noqa: SLF001 - the stage of a view is never the state itself
-    return data
 
 
 async def _awaited(data: Any) -> Any:

@@ -142,27 +142,27 @@ def test_an_executor_for_one_run():
         (lambda e, f: (f(n) for n in range(3)), f"executor 'mine' must return a list of outcomes, found generator {ADDRESS}"),
         (
             lambda e, f: ["text"],
-            "an executor delivered str 'text' in place of a ReplicateOutcome",
+            f"str 'text' was delivered in place of a ReplicateOutcome {ADDRESS}",
         ),
         (
             lambda e, f: [ReplicateOutcome(7, [])],
-            "an executor delivered replicate 7 of a run of 3",
+            f"replicate 7 was delivered in a run of 3 {ADDRESS}",
         ),
         (
             lambda e, f: [ReplicateOutcome(-1, [])],
-            "an executor delivered replicate -1 of a run of 3",
+            f"replicate -1 was delivered in a run of 3 {ADDRESS}",
         ),
         (
             lambda e, f: [ReplicateOutcome("0", [])],
-            "an executor delivered replicate '0' of a run of 3",
+            f"replicate '0' was delivered in a run of 3 {ADDRESS}",
         ),
         (
             lambda e, f: [ReplicateOutcome(0, [])],
-            "replicate 0 has no conditions, and this run has 'baseline'",
+            f"replicate 0 has no conditions, and this run has 'baseline' {ADDRESS}",
         ),
         (
             lambda e, f: [ReplicateOutcome(0, [CellOutcome(0, "other", [], [], [])])],
-            "replicate 0 has the conditions 'other', and this run has 'baseline'",
+            f"replicate 0 has the conditions 'other', and this run has 'baseline' {ADDRESS}",
         ),
     ],
     ids=["loses all", "loses one", "number", "generator", "text", "beyond", "negative", "no number", "no cells", "other cells"],
@@ -187,7 +187,7 @@ def test_what_was_delivered_before_the_error_is_kept():
         made(breaks).run()
     assert str(caught.value) == (
         "hook 'run_experiment_loop' of plugin 'mine' raised OSError: pool gone "
-        "[plugin 'mine', hook 'run_experiment_loop']"
+        "[experiment 'experiment', plugin 'mine', hook 'run_experiment_loop']"
     )
     assert caught.value.result.metrics.baseline["n"] == [0, 2]
 
@@ -195,10 +195,12 @@ def test_what_was_delivered_before_the_error_is_kept():
 @pytest.mark.parametrize("number", [3, -1, "0", True, None])
 def test_a_replicate_that_is_not_of_the_run_is_refused(number):
     """`replicate_fn` takes the numbers of this run."""
-    with pytest.raises(HookError) as caught:
+    with pytest.raises(RunError) as caught:
         made(lambda e, f: [f(number)]).run()
-    assert type(caught.value.__cause__) is RunError
-    assert str(caught.value.__cause__) == f"a run of 3 replicates has no replicate {number!r}"
+    assert str(caught.value) == (
+        f"a run of 3 replicates has no replicate {number!r} "
+        "[experiment 'experiment', plugin 'mine', hook 'run_experiment_loop']"
+    )
 
 
 def test_two_executors_are_refused():
@@ -358,17 +360,16 @@ def test_what_cannot_be_sent_is_named(monkeypatch):
     """The error lists every part that cannot be pickled and says what to do."""
     monkeypatch.setitem(sys.modules, "cloudpickle", None)
     experiment = made(lambda e, f: [pickle.dumps(f)], name="local")
-    with pytest.raises(HookError) as caught:
+    with pytest.raises(NotSendableError) as caught:
         experiment.run()
-    error = caught.value.__cause__
-    assert type(error) is NotSendableError
-    text = str(error)
+    text = str(caught.value)
     assert text.startswith("this experiment cannot be sent to another process:\n  datasource: ")
     assert "step '<lambda>': " in text
     assert "plugin 'mine': " in text
     assert text.endswith(
         "define functions at the top level of a module, make what cannot be sent in the worker with "
-        "resource_factory(...), or use the thread executor [experiment 'local']"
+        "resource_factory(...), or use the thread executor "
+        "[experiment 'local', plugin 'mine', hook 'run_experiment_loop']"
     )
 
 
@@ -387,10 +388,10 @@ def test_an_unpicklable_step_under_processes_is_named(tmp_path):
                 print(type(error).__name__, "step '<lambda>'" in str(error))
             else:
                 import cloudpickle
-                print("HookError True")
+                print("NotSendableError True")
     """
     done = run_script(tmp_path, study=STUDY, script=script)
-    assert done.stdout == "HookError True\n", done.stderr
+    assert done.stdout == "NotSendableError True\n", done.stderr
 
 
 def test_a_worker_that_dies_is_an_error_of_the_executor(tmp_path):
