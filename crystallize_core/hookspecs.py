@@ -154,7 +154,9 @@ def wrap_step(experiment: Any, step: Any, call: Callable[[Any, FrozenContext], A
         step: The step; `step.options` are its options, `step.is_async` says whether `call` must be awaited.
         call: `call(data, ctx)` runs one attempt. Each call of it starts from the same state: metrics,
             artifacts, events and random streams of an earlier attempt are gone. A policy that gives
-            up on an attempt that still runs says so with `ctx.abandon(error)` before it raises.
+            up on an attempt that still runs says so with `ctx.abandon(error)` before it raises; one that
+            interrupts it first says why with `ctx.condemn(error)`. What a policy returns without a
+            successful attempt is not cached; `ctx.attempt` is the number of attempts so far.
 
     Returns:
         A callable with the signature of `call` (a coroutine function for an async step), or None for

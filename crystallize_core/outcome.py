@@ -8,8 +8,9 @@ from typing import Any
 import attrs
 
 from crystallize_core.artifact import ArtifactRecord
-from crystallize_core.context import Event, Metric
+from crystallize_core.context import Event
 from crystallize_core.errors import CrystallizeError
+from crystallize_core.state import Metric
 
 __all__ = ["CellOutcome", "Note", "ReplicateOutcome"]
 

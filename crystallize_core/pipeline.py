@@ -8,14 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from crystallize_core.context import (
-    BASELINE_CONDITION,
-    CONDITION_KEY,
-    REPLICATE_KEY,
-    CellContext,
-    CellState,
-    FrozenContext,
-)
+from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY, CellContext, FrozenContext
 from crystallize_core.engine.cell import run_steps
 from crystallize_core.engine.drive import Loops, adrive, drive
 from crystallize_core.engine.hooks import HookCalls
@@ -24,6 +17,7 @@ from crystallize_core.engine.plan import Plan, compile_plan
 from crystallize_core.errors import CrystallizeError, DefinitionError
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.stack.resolve import resolve
+from crystallize_core.state import CellState
 from crystallize_core.step import PipelineStep, as_step
 from crystallize_core.wiring import unique_names
 

@@ -59,7 +59,9 @@ def _headline(result: Result) -> list[str]:
     run = result.run
     asked = run.info.replicates
     replicates = f"{run.finished}" if run.finished == asked else f"{run.finished} of {asked}"
-    words = f"{run.info.experiment}: {len(run.info.conditions)} conditions, {replicates} replicates, {run.duration:.2f} s"
+    words = (
+        f"{run.info.experiment}: {len(run.info.conditions)} conditions, {replicates} replicates, {run.duration:.2f} s"
+    )
     if run.stopped_at is not None:
         words += " (stopped early)"
     return [words + (" (interrupted)" if run.interrupted else "")]

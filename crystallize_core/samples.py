@@ -8,8 +8,8 @@ from typing import Any
 
 import attrs
 
-from crystallize_core.context import Metric
 from crystallize_core.hypothesis import HypothesisResult
+from crystallize_core.state import Metric
 
 __all__ = ["Column", "ConditionMetrics", "ExperimentMetrics", "Row"]
 

@@ -18,7 +18,60 @@ from crystallize_core.signature import Signature, is_async, name_of, signature_o
 if TYPE_CHECKING:
     from crystallize_core.context import FrozenContext
 
-__all__ = ["FunctionStep", "PipelineStep", "StepFactory", "as_step", "pipeline_step"]
+__all__ = [
+    "FunctionStep",
+    "PipelineStep",
+    "StepFactory",
+    "as_step",
+    "carried_options",
+    "merged_options",
+    "pipeline_step",
+]
+
+CARRIED = "__crystallize_options__"
+"""The attribute in which a function carries step options of its own; decorators of plugins set it."""
+
+
+def carried_options(function: Any, name: str) -> dict[str, Any]:
+    """The step options that a function carries, and those of what it wraps.
+
+    A decorator that wants to work below `@pipeline_step()` leaves a mapping in `__crystallize_options__` of the
+    function that it returns. It is found through `functools.partial` and through every `functools.wraps`.
+
+    Args:
+        function: A function or a method.
+        name: The name of the step, for the message.
+
+    Raises:
+        DefinitionError: Two of them give an option with different values.
+
+    """
+    found: dict[str, Any] = {}
+    met: list[Any] = []
+    while function is not None and not any(function is other for other in met):
+        met.append(function)
+        found = merged_options(name, found, getattr(function, CARRIED, None) or {})
+        inner = function.func if isinstance(function, functools.partial) else None
+        function = inner or getattr(function, "__wrapped__", None)
+    return found
+
+
+def merged_options(name: str, options: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """The step options of both.
+
+    Raises:
+        DefinitionError: An option is in both with different values.
+
+    """
+    merged = dict(options)
+    for option, value in more.items():
+        if option in merged and merged[option] is not value and merged[option] != value:
+            message = (
+                f"step {name!r} is given the option {option!r} twice, as {merged[option]!r} and as {value!r}; keep one"
+            )
+            raise DefinitionError(message)
+        merged.setdefault(option, value)
+    return merged
 
 
 class PipelineStep:
@@ -35,6 +88,11 @@ class PipelineStep:
 
     cacheable: bool = False
     options: Mapping[str, Any] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if isinstance(cls.options, Mapping) and (carried := carried_options(cls.__call__, cls.__name__)):
+            cls.options = merged_options(cls.__name__, cls.options, carried)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Turn the data into the output of the step."""
@@ -151,7 +209,8 @@ class StepFactory:
         self.function = function
         self.name = name_of(function)
         self.cacheable = cacheable
-        self.options = dict(options)
+        self._given = dict(options)  # without those of the function, which come back with it
+        self.options = merged_options(self.name, self._given, carried_options(function, self.name))
         self.signature = signature_of(function)
         if self.signature.data is None:
             message = (
@@ -176,8 +235,12 @@ class StepFactory:
             raise DefinitionError(message)
         return FunctionStep(self, params)
 
+    def decorated(self, decorator: Callable[[Callable[..., Any]], Callable[..., Any]]) -> StepFactory:
+        """What this would be, had `decorator` been written below `@pipeline_step()` instead of above it."""
+        return StepFactory(decorator(self.function), cacheable=self.cacheable, options=self._given)
+
     def __reduce__(self) -> str | tuple[Any, ...]:
-        return by_reference(self) or (_remade, (self.function, self.cacheable, self.options))
+        return by_reference(self) or (_remade, (self.function, self.cacheable, self._given))
 
     def __repr__(self) -> str:
         return f"pipeline_step({self.name})"
@@ -235,6 +298,10 @@ class _CallableStep(PipelineStep):
     @property
     def function(self) -> Callable[..., Any]:
         return self._target
+
+    @property
+    def options(self) -> Mapping[str, Any]:  # type: ignore[override]  # what its __call__ carries
+        return carried_options(type(self._target).__call__, self.name)
 
     @property
     def signature(self) -> Signature:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY
 from crystallize_core.datasource import DataSource, as_datasource
 from crystallize_core.errors import DefinitionError
-from crystallize_core.signature import is_async
 from crystallize_core.pickling import by_reference
+from crystallize_core.signature import is_async
 
 if TYPE_CHECKING:
     from crystallize_core.context import FrozenContext
@@ -73,7 +73,9 @@ class Treatment:
         if isinstance(self.change, Mapping):
             self._check_keys(self.change)
         elif is_async(self.change):
-            message = f"treatment {name!r} is `async def`; a treatment is a plain function, await things in the datasource"
+            message = (
+                f"treatment {name!r} is `async def`; a treatment is a plain function, await things in the datasource"
+            )
             raise DefinitionError(message)
         elif not callable(self.change):
             message = (

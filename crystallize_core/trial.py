@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from crystallize_core.artifact import ArtifactRecord
-from crystallize_core.context import Metric
 from crystallize_core.engine.drive import drive
 from crystallize_core.engine.observe import Observer
 from crystallize_core.errors import CrystallizeError
+from crystallize_core.state import Metric
 
 if TYPE_CHECKING:
     from crystallize_core.engine.run import Run

@@ -15,9 +15,10 @@ import attrs
 
 from crystallize_core.additions import keys_added_by
 from crystallize_core.artifact import Artifact
-from crystallize_core.context import ALL_KEYS, CONDITION_KEY, REPLICATE_KEY
+from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY
 from crystallize_core.errors import WiringError, did_you_mean
 from crystallize_core.signature import REQUIRED, Signature
+from crystallize_core.state import ALL_KEYS
 from crystallize_core.step import PipelineStep
 
 __all__ = ["Fill", "WiredStep", "unique_names", "wire"]

@@ -17,21 +17,11 @@ import attrs
 
 from crystallize_core.artifact import ArtifactRecord
 from crystallize_core.cache.store import CacheWarning, FileStore
-from crystallize_core.context import (
-    ABSENT,
-    ALL_KEYS,
-    CONDITION_KEY,
-    REPLICATE_KEY,
-    SEED_USED_KEY,
-    CellState,
-    Event,
-    FrozenContext,
-    Metric,
-    StepContext,
-)
+from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY, SEED_USED_KEY, Event, FrozenContext, StepContext
 from crystallize_core.errors import FingerprintError, warn_caller
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.resource import ResourceFactory
+from crystallize_core.state import ABSENT, ALL_KEYS, CellState, Metric
 
 if TYPE_CHECKING:
     from crystallize_core.wiring import WiredStep

@@ -47,16 +47,21 @@ def _user_key() -> bytes:
         key = path.read_bytes()
         if len(key) == _KEY_SIZE:
             return key
+    is_damaged = path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent)
     try:
         os.write(descriptor, secrets.token_bytes(_KEY_SIZE))
         os.fsync(descriptor)
         os.close(descriptor)
-        with suppress(FileExistsError):  # another process was first; its key is the key
-            os.link(name, path)
+        if is_damaged:
+            os.replace(name, path)  # noqa: PTH105 - beside the other calls that work on descriptors
+        else:
+            with suppress(FileExistsError):  # another process was first; its key is the key
+                os.link(name, path)
     finally:
-        os.unlink(name)  # noqa: PTH108 - beside the other calls that work on descriptors
+        with suppress(FileNotFoundError):
+            os.unlink(name)  # noqa: PTH108 - as above
     return path.read_bytes()
 
 

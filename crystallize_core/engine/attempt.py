@@ -12,8 +12,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from crystallize_core.context import CellState, StepContext, forget_reads
+from crystallize_core.context import StepContext, forget_reads
 from crystallize_core.errors import HookError
+from crystallize_core.state import CellState
 
 if TYPE_CHECKING:
     from crystallize_core.engine.hooks import HookCalls
@@ -36,6 +37,7 @@ class PolicyContext(StepContext):
             _attempts=0,
             _current=None,
             _winner=None,
+            _reason=None,
             _lock=threading.Lock(),
         )
 
@@ -47,13 +49,14 @@ class PolicyContext(StepContext):
             view: StepContext = StepContext(_state=self._state, step_name=self.step_name, attempt=fields["_attempts"])
             fields["_current"] = view
             fields["_winner"] = None
+            fields["_reason"] = None
         return view
 
     def succeed(self, view: StepContext) -> None:
         """Note that this attempt succeeded, unless it was given up or overtaken meanwhile."""
         fields = self.__dict__
         with fields["_lock"]:
-            if fields["_current"] is view:
+            if fields["_current"] is view and fields["_reason"] is None:
                 fields["_winner"] = view
 
     def fail(self, view: StepContext, error: BaseException) -> None:
@@ -63,10 +66,13 @@ class PolicyContext(StepContext):
             if fields["_current"] is not view:
                 return
             fields["_current"] = None
-        fields["_failed"](view, error)
+            fields["_winner"] = None
+        fields["_failed"](view, fields["_reason"] or error)
 
     def abandon(self, error: BaseException) -> None:
-        """Give up the attempt that runs now; for policies that cannot wait for its end.
+        """Give up the attempt that runs now, or the one that ended last, if it succeeded.
+
+        For policies that cannot wait for the end of an attempt, or that do not accept what it came to.
 
         Args:
             error: Why; it is what `step_failed` is told.
@@ -75,6 +81,23 @@ class PolicyContext(StepContext):
         view = self.__dict__["_current"]
         if view is not None:
             self.fail(view, error)
+
+    def condemn(self, error: BaseException) -> None:
+        """Say that the attempt that runs now fails, whatever it comes to; for policies that interrupt it.
+
+        It takes no lock, so that a signal handler may call it.
+
+        Args:
+            error: Why; it is what `step_failed` is told in place of what the attempt raises.
+
+        """
+        self.__dict__["_reason"] = error
+
+    @property
+    def attempt(self) -> int:  # type: ignore[override]  # counts here, and is fixed in the view of an attempt
+        """How many attempts there were so far."""
+        count: int = self.__dict__["_attempts"]
+        return count
 
     @property
     def winner(self) -> StepContext | None:

@@ -12,9 +12,10 @@ from collections.abc import Generator, Mapping
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
-from crystallize_core.context import SHARED_TYPES, CellState, Metric, StepContext, checked_metric, forget_reads
+from crystallize_core.context import StepContext, forget_reads
 from crystallize_core.engine.attempt import PolicyContext
 from crystallize_core.errors import DefinitionError, HookError, StepError, describe
+from crystallize_core.state import SHARED_TYPES, CellState, Metric, checked_metric
 
 if TYPE_CHECKING:
     from crystallize_core.engine.observe import Observer

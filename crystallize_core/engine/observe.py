@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from crystallize_core.context import ABSENT, ALL_KEYS, CellState, StepContext
+from crystallize_core.context import StepContext
 from crystallize_core.errors import describe
+from crystallize_core.state import ABSENT, ALL_KEYS, CellState
 
 if TYPE_CHECKING:
     from crystallize_core.engine.plan import PlannedStep

@@ -10,11 +10,11 @@ import attrs
 from crystallize_core.additions import keys_added_by
 from crystallize_core.artifact import Artifact
 from crystallize_core.cache import StepCache
-from crystallize_core.context import ALL_KEYS
 from crystallize_core.engine.attempt import attempts_of, failure_reporter
 from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.errors import PluginError, StepOptionError, describe, did_you_mean, safe_str
 from crystallize_core.stack.options import check_value
+from crystallize_core.state import ALL_KEYS
 from crystallize_core.step import PipelineStep
 from crystallize_core.wiring import WiredStep, wire
 
@@ -24,6 +24,8 @@ PROVIDERS = {
     "retry": "crystallize-retries",
     "timeout": "crystallize-retries",
     "fallback": "crystallize-retries",
+    "fallback_on": "crystallize-retries",
+    "on_failure": "crystallize-retries",
     "circuit_breaker": "crystallize-retries",
 }
 """Where the step options of the official plugins come from, for the message of those who lack them."""

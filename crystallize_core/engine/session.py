@@ -15,12 +15,10 @@ import attrs
 
 from crystallize_core.additions import keys_added_by
 from crystallize_core.context import (
-    ALL_KEYS,
     CONDITION_KEY,
     REPLICATE_KEY,
     SEED_USED_KEY,
     CellContext,
-    CellState,
     FrozenContext,
     StepContext,
 )
@@ -40,6 +38,7 @@ from crystallize_core.errors import (
     warn_caller,
 )
 from crystallize_core.outcome import CellOutcome, Note, ReplicateOutcome
+from crystallize_core.state import ALL_KEYS, CellState
 from crystallize_core.treatment import Treatment
 
 if TYPE_CHECKING:
