@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crystallize_core.artifact import Artifact
-from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY
+from crystallize_core.checks import (
+    checked_context,
+    checked_name,
+    checked_replicates,
+    checked_treatments,
+    collected,
+    iterable,
+    list_of,
+)
+from crystallize_core.context import BASELINE_CONDITION
 from crystallize_core.datasource import DataSource, as_datasource
+from crystallize_core.engine.condition import Condition
 from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.engine.run import Run
-from crystallize_core.engine.session import Condition, Provenance
+from crystallize_core.engine.session import Provenance
 from crystallize_core.errors import CrystallizeError, DefinitionError, RunInterrupted, did_you_mean
 from crystallize_core.hypothesis import Hypothesis
 from crystallize_core.pipeline import Pipeline, as_pipeline
@@ -19,7 +29,7 @@ from crystallize_core.stack.attached import Stack
 from crystallize_core.stack.checking import is_executor
 from crystallize_core.stack.resolve import resolve
 from crystallize_core.stream import ReplicateStream
-from crystallize_core.treatment import Treatment, TreatmentFactory, check_condition_name
+from crystallize_core.treatment import Treatment
 from crystallize_core.trial import CellTrace, run_cell
 
 if TYPE_CHECKING:
@@ -75,16 +85,16 @@ class Experiment:
         executor: Any = None,
     ) -> None:
         problems: list[str] = []
-        self.datasource = _collected(problems, as_datasource, datasource)
-        self.pipeline = _collected(problems, as_pipeline, pipeline)
-        self.name = _collected(problems, _checked_name, name) if name is not None else "experiment"
+        self.datasource = collected(problems, as_datasource, datasource)
+        self.pipeline = collected(problems, as_pipeline, pipeline)
+        self.name = collected(problems, checked_name, name) if name is not None else "experiment"
         self.description = description or ""
-        self.initial_ctx = _collected(problems, _checked_context, initial_ctx)
-        self.outputs = _collected(problems, lambda given: _list_of(Artifact, given, "outputs"), outputs)
-        self.treatments = _collected(problems, _checked_treatments, treatments)
-        self.hypotheses = _collected(problems, lambda given: _list_of(Hypothesis, given, "hypotheses"), hypotheses)
-        self.replicates = _collected(problems, _checked_replicates, replicates)
-        given = _collected(problems, lambda items: list(_iterable(items, "plugins")), plugins)
+        self.initial_ctx = collected(problems, checked_context, initial_ctx)
+        self.outputs = collected(problems, lambda given: list_of(Artifact, given, "outputs"), outputs)
+        self.treatments = collected(problems, checked_treatments, treatments)
+        self.hypotheses = collected(problems, lambda given: list_of(Hypothesis, given, "hypotheses"), hypotheses)
+        self.replicates = collected(problems, checked_replicates, replicates)
+        given = collected(problems, lambda items: list(iterable(items, "plugins")), plugins)
         if problems:
             raise DefinitionError("\n  ".join([f"experiment {name or 'experiment'!r} cannot be made:", *problems]))
         self._given = (given, autoload)
@@ -314,11 +324,11 @@ class Experiment:
         """This experiment as one run sees it; `self` stays as it is."""
         derived = copy.copy(self)
         if treatments is not None:
-            derived.treatments = _checked_treatments(treatments)
+            derived.treatments = checked_treatments(treatments)
         if hypotheses is not None:
-            derived.hypotheses = _list_of(Hypothesis, hypotheses, "hypotheses")
+            derived.hypotheses = list_of(Hypothesis, hypotheses, "hypotheses")
         if replicates is not None:
-            derived.replicates = _checked_replicates(replicates)
+            derived.replicates = checked_replicates(replicates)
         if executor is not None:
             plugins, autoload = self._given
             kept = [plugin for plugin in plugins if not is_executor(plugin)]
@@ -374,70 +384,3 @@ def _finish_after(run: Run, failure: BaseException) -> None:
         raise RunInterrupted(result) from None
     if isinstance(failure, CrystallizeError):
         failure.result = result  # type: ignore[attr-defined]  # nothing that was finished is lost
-
-
-def _collected(problems: list[str], check: Callable[[Any], Any], value: Any) -> Any:
-    """What the check makes of the value; what it objects to joins the problems."""
-    try:
-        return check(value)
-    except DefinitionError as error:
-        problems.append(str(error))
-        return None
-
-
-def _checked_name(value: Any) -> str:
-    return check_condition_name(value, "experiment")
-
-
-def _checked_replicates(value: Any) -> int:
-    if type(value) is not int or value < 1:
-        message = f"replicates must be an int of at least 1, found {type(value).__name__} {value!r}"
-        raise DefinitionError(message)
-    return value
-
-
-def _checked_context(value: Any) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        message = f"initial_ctx must be a mapping of names to values, found {type(value).__name__} {value!r}"
-        raise DefinitionError(message)
-    for key in value:
-        if not isinstance(key, str) or not key or key in (REPLICATE_KEY, CONDITION_KEY):
-            message = (
-                f"initial_ctx: {key!r} cannot be a key; keys are non-empty str, and not 'replicate' or 'condition'"
-            )
-            raise DefinitionError(message)
-    return dict(value)
-
-
-def _checked_treatments(value: Any) -> list[Treatment]:
-    made: list[Treatment] = []
-    for item in _iterable(value, "treatments"):
-        treatment = item() if isinstance(item, TreatmentFactory) else item
-        if not isinstance(treatment, Treatment):
-            message = f"treatments: expected Treatment, found {type(item).__name__} {item!r}"
-            raise DefinitionError(message)
-        if treatment.name in {other.name for other in made}:
-            message = f"treatments: two are named {treatment.name!r}"
-            raise DefinitionError(message)
-        made.append(treatment)
-    return made
-
-
-def _list_of(kind: type, value: Any, name: str) -> list[Any]:
-    items = list(_iterable(value, name))
-    for item in items:
-        if not isinstance(item, kind):
-            message = f"{name}: expected {kind.__name__}, found {type(item).__name__} {item!r}"
-            raise DefinitionError(message)
-    return items
-
-
-def _iterable(value: Any, name: str) -> Iterable[Any]:
-    if value is None:
-        return ()
-    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
-        message = f"{name} must be a list, found {type(value).__name__} {value!r}"
-        raise DefinitionError(message)
-    return value

@@ -78,7 +78,9 @@ def code(source: str, **names: Any) -> Any:
     return cached(namespace["step"])
 
 
-def used_again(first: Any, second: Any, *, ctx: dict[str, Any] | None = None, then: dict[str, Any] | None = None) -> bool:
+def used_again(
+    first: Any, second: Any, *, ctx: dict[str, Any] | None = None, then: dict[str, Any] | None = None
+) -> bool:
     """Whether the second step is answered by what the first one left, in these contexts."""
     Pipeline([first]).run(1, FrozenContext(ctx or {}))
     pipeline = Pipeline([second])
@@ -800,7 +802,9 @@ def test_a_parameter_without_content_is_one_warning():
     with pytest.warns(CacheWarning) as caught:
         result = made(functools.partial(step, lock=threading.Lock()), replicates=3).run()
     assert len(caught) == 1
-    assert str(caught[0].message).startswith("step 'step' is not cached: its code or parameters have no stable digest (")
+    assert str(caught[0].message).startswith(
+        "step 'step' is not cached: its code or parameters have no stable digest ("
+    )
     assert result.metrics.baseline["m"] == [1, 1, 1]
 
 

@@ -43,6 +43,7 @@ class Again(BasePlugin):
                 except Exception:
                     if attempt == tries:
                         raise
+            return None
 
         return async_policy if step.is_async else policy
 
@@ -353,7 +354,9 @@ def test_an_abandoned_attempt_does_not_disturb_the_next_one():
         write_all(ctx, 2)
         return "in time"
 
-    experiment = Experiment(lambda ctx: 0, [slow, lambda data, ctx: (data, *read_back(data, ctx))], [plugin], autoload=False)
+    experiment = Experiment(
+        lambda ctx: 0, [slow, lambda data, ctx: (data, *read_back(data, ctx))], [plugin], autoload=False
+    )
     assert experiment.apply() == ("in time", 2, (2,))
     assert plugin.failures == [(1, "too slow")]
 

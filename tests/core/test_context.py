@@ -237,9 +237,7 @@ def test_a_value_that_cannot_be_copied_is_refused_with_advice():
     for refused in (
         lambda: FrozenContext({"lock": threading.Lock()}),
         lambda: FrozenContext().add("lock", threading.Lock()),
-        lambda: Experiment(
-            lambda ctx: 0, [len], initial_ctx={"lock": threading.Lock()}, autoload=False
-        ).validate(),
+        lambda: Experiment(lambda ctx: 0, [len], initial_ctx={"lock": threading.Lock()}, autoload=False).validate(),
     ):
         with pytest.raises(ContextError) as caught:
             refused()

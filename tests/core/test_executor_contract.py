@@ -139,7 +139,10 @@ def test_an_executor_for_one_run():
         (lambda e, f: [], f"executor 'mine' lost 3 of 3 replicates: 0, 1, 2 {ADDRESS}"),
         (lambda e, f: [f(0), f(0), f(2)], f"executor 'mine' lost 1 of 3 replicates: 1 {ADDRESS}"),
         (lambda e, f: 5, f"executor 'mine' must return a list of outcomes, found int {ADDRESS}"),
-        (lambda e, f: (f(n) for n in range(3)), f"executor 'mine' must return a list of outcomes, found generator {ADDRESS}"),
+        (
+            lambda e, f: (f(n) for n in range(3)),
+            f"executor 'mine' must return a list of outcomes, found generator {ADDRESS}",
+        ),
         (
             lambda e, f: ["text"],
             f"str 'text' was delivered in place of a ReplicateOutcome {ADDRESS}",
@@ -165,7 +168,18 @@ def test_an_executor_for_one_run():
             f"replicate 0 has the conditions 'other', and this run has 'baseline' {ADDRESS}",
         ),
     ],
-    ids=["loses all", "loses one", "number", "generator", "text", "beyond", "negative", "no number", "no cells", "other cells"],
+    ids=[
+        "loses all",
+        "loses one",
+        "number",
+        "generator",
+        "text",
+        "beyond",
+        "negative",
+        "no number",
+        "no cells",
+        "other cells",
+    ],
 )
 def test_wrong_outcomes_are_refused(loop, message):
     """The error says what was delivered, and holds what was finished."""

@@ -141,14 +141,14 @@ def test_treatments_are_a_list_of_treatments(treatments, problem):
 
 def test_a_function_among_the_treatments_is_refused():
     """A function of ctx is no treatment; the message shows how to make one of it."""
+
     def change(ctx):
         ctx.add("x", 1)
 
     with pytest.raises(DefinitionError) as caught:
         made(treatments=[change])
     assert str(caught.value) == (
-        "experiment 'experiment' cannot be made:\n"
-        f"  treatments: expected Treatment, found function {change!r}"
+        f"experiment 'experiment' cannot be made:\n  treatments: expected Treatment, found function {change!r}"
     )
 
 
@@ -192,14 +192,10 @@ def test_unknown_strategies_and_provenance_are_refused_with_a_suggestion():
     """A misspelt keyword value is no silent default."""
     with pytest.raises(DefinitionError) as caught:
         made().run(strategy="resum")
-    assert str(caught.value) == (
-        "unknown strategy 'resum'; did you mean 'resume'? [experiment 'experiment']"
-    )
+    assert str(caught.value) == ("unknown strategy 'resum'; did you mean 'resume'? [experiment 'experiment']")
     with pytest.raises(DefinitionError) as caught:
         made().run(provenance="some")
-    assert str(caught.value) == (
-        "provenance must be 'first', 'all' or 'none', found 'some' [experiment 'experiment']"
-    )
+    assert str(caught.value) == ("provenance must be 'first', 'all' or 'none', found 'some' [experiment 'experiment']")
 
 
 @pytest.mark.parametrize("how", [{"resume": True}, {"strategy": "resume"}])
@@ -303,13 +299,14 @@ def scale(data, factor=1):
 def test_a_treatment_that_a_bound_argument_hides_is_warned_about():
     """The warning names treatment, step and parameter, and points at the caller's line."""
     experiment = made(pipeline=[functools.partial(scale, factor=2)], treatments=[Treatment("ten", {"factor": 10})])
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="treatment 'ten' sets 'factor'") as caught:
         result = experiment.run()
-    assert [str(warning.message) for warning in caught] == [
+    (warning,) = caught
+    assert str(warning.message) == (
         "treatment 'ten' sets 'factor', but step 'scale' has its parameter 'factor' bound, and a bound argument wins: "
         "the treatment has no effect there"
-    ]
-    assert caught[0].filename == __file__
+    )
+    assert warning.filename == __file__
     assert list(result.metrics.treatments) == ["ten"]
 
 

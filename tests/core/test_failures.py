@@ -70,7 +70,9 @@ def test_one_failing_cell_loses_nothing_else():
 def test_an_error_has_its_address():
     """Experiment, replicate, condition and step, as text, as mapping and as attributes."""
     (error,) = failing(ValueError("no")).run().errors.values()
-    assert str(error) == "step 'fails' failed: ValueError: no [experiment 'e', replicate 1, condition 'bad', step 'fails']"
+    assert (
+        str(error) == "step 'fails' failed: ValueError: no [experiment 'e', replicate 1, condition 'bad', step 'fails']"
+    )
     assert error.address == {"experiment": "e", "replicate": 1, "condition": "bad", "step": "fails"}
     assert (error.experiment, error.replicate, error.condition, error.step) == ("e", 1, "bad", "fails")
     with pytest.raises(AttributeError, match="'StepError' object has no attribute 'plugin'"):

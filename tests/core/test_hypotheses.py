@@ -65,7 +65,11 @@ def test_replicates_that_failed_in_either_condition_are_left_out_of_both():
     failing = [("baseline", 0), ("a", 2), ("b", 0)]
     (found,) = run(Hypothesis(samples, "score"), failing=failing, replicates=4).metrics.hypotheses
     assert found.results["a"] == {"baseline": {"score": [1, 3]}, "treatment": {"score": [11, 13]}, "p_value": 0.5}
-    assert found.results["b"] == {"baseline": {"score": [1, 2, 3]}, "treatment": {"score": [21, 22, 23]}, "p_value": 0.5}
+    assert found.results["b"] == {
+        "baseline": {"score": [1, 2, 3]},
+        "treatment": {"score": [21, 22, 23]},
+        "p_value": 0.5,
+    }
     assert found.replicates == {"a": 2, "b": 3}
 
 

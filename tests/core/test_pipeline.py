@@ -67,7 +67,10 @@ def test_the_arguments_of_run_may_be_positional():
 def test_rep_and_condition_do_not_replace_what_is_there():
     """A context that says which cell it is keeps saying so."""
     ctx = FrozenContext({"replicate": 1, "condition": "a"})
-    assert Pipeline([lambda data, ctx: (ctx["replicate"], ctx["condition"])]).run(0, ctx, rep=2, condition="b") == (1, "a")
+    assert Pipeline([lambda data, ctx: (ctx["replicate"], ctx["condition"])]).run(0, ctx, rep=2, condition="b") == (
+        1,
+        "a",
+    )
 
 
 def test_metrics_and_additions_are_in_the_context_afterwards():

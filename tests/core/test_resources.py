@@ -30,8 +30,11 @@ def test_steps_and_replicates_of_one_thread_share_the_resource():
         return data
 
     experiment = Experiment(
-        lambda ctx: 0, [use, use], initial_ctx={"connection": resource_factory(lambda ctx: Connection())},
-        replicates=2, autoload=False,
+        lambda ctx: 0,
+        [use, use],
+        initial_ctx={"connection": resource_factory(lambda ctx: Connection())},
+        replicates=2,
+        autoload=False,
     )
     experiment.run()
     assert len(seen) == 12

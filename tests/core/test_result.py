@@ -107,9 +107,7 @@ def test_seeds_are_kept_where_a_plugin_set_them():
     assert made(plugins=[Seeds()]).run().seeds == {"baseline": {0: 100, 1: 101}, "two": {0: 100, 1: 101}}
 
 
-@pytest.mark.parametrize(
-    ("provenance", "expected"), [("first", [0]), ("all", [0, 1]), ("none", [])]
-)
+@pytest.mark.parametrize(("provenance", "expected"), [("first", [0]), ("all", [0, 1]), ("none", [])])
 def test_provenance_is_kept_of_the_cells_that_were_asked_for(provenance, expected):
     """Of replicate 0 by default, of all, or of none."""
     found = made().run(provenance=provenance).provenance
@@ -123,9 +121,7 @@ def test_a_frame_needs_pandas(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(CrystallizeError) as caught:
         made().run().to_frame()
-    assert str(caught.value) == (
-        "to_frame() needs pandas: pip install pandas; result.rows() gives the same without it"
-    )
+    assert str(caught.value) == ("to_frame() needs pandas: pip install pandas; result.rows() gives the same without it")
 
 
 def test_a_frame_has_a_row_per_value():
@@ -358,7 +354,10 @@ def test_the_text_shows_everything_once():
     assert "supported (p_value = 0.04)" in words
     assert "not verified: the verifier 'broken' failed: ValueError: no" in words
     assert "1 cells failed:" in words or "1 cell failed:" in words
-    assert "step 'sometimes' failed: ValueError: no [experiment 'made', replicate 0, condition 'three', step 'sometimes']" in words
+    assert (
+        "step 'sometimes' failed: ValueError: no [experiment 'made', replicate 0, condition 'three', step 'sometimes']"
+        in words
+    )
     assert f"digest: {result.digest}" in words
     assert "stack: no plugins" in words
 

@@ -7,13 +7,11 @@ import datetime as dt
 import enum
 import json
 import math
-import os
 import pathlib
 import threading
 import zoneinfo
 from collections import Counter, OrderedDict, defaultdict
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 import pytest
@@ -161,7 +159,9 @@ def test_values_with_a_form_come_back_as_they_were(value):
     assert same(through_json(value), value)
 
 
-@given(st.sets(st.integers() | st.text(max_size=3)), st.dictionaries(st.integers() | st.booleans() | st.none(), st.text()))
+@given(
+    st.sets(st.integers() | st.text(max_size=3)), st.dictionaries(st.integers() | st.booleans() | st.none(), st.text())
+)
 def test_sets_and_any_keys_come_back(members, table):
     """Sets, frozen sets and dictionaries whose keys are no texts come back."""
     back = through_json([members, frozenset(members), table])
@@ -338,9 +338,7 @@ def test_errors_come_back_with_class_address_and_cause():
     assert str(error.__cause__) == "ValueError: one fails"
     bad = back.get_hypothesis("bad").errors["double"]
     assert type(bad) is VerifierError
-    assert str(bad) == (
-        "the verifier 'broken' failed: RuntimeError: broken [hypothesis 'bad', condition 'double']"
-    )
+    assert str(bad) == ("the verifier 'broken' failed: RuntimeError: broken [hypothesis 'bad', condition 'double']")
 
 
 def test_a_foreign_error_comes_back_by_name():
@@ -362,7 +360,7 @@ def test_a_file_is_written_whole(tmp_path):
     result = full_result()
     path = tmp_path / "result.json"
     assert result.to_json(path) is None
-    assert os.listdir(tmp_path) == ["result.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
     assert Result.from_json(path).digest == Result.from_json(str(path)).digest == result.digest
 
 
@@ -373,7 +371,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError):
         full_result().to_json(tmp_path / "folder")
-    assert sorted(os.listdir(tmp_path)) == ["folder", "result.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "result.json"]
     assert path.read_text() == "old"
 
 

@@ -73,7 +73,7 @@ def test_everything_else_is_data(returned):
 def test_data_arrives_unchanged(value):
     """What one step returns is the very object that the next one gets."""
     seen = []
-    assert Pipeline([lambda data: value, lambda data: seen.append(data)]).run(None, FrozenContext()) is None
+    assert Pipeline([lambda data: value, seen.append]).run(None, FrozenContext()) is None
     assert seen[0] is value
 
 
@@ -103,7 +103,10 @@ def test_numpy_numbers_are_numbers():
     kinds = [np.float64, np.float32, np.int64, np.uint8, np.bool_]
     for kind in kinds:
         experiment = Experiment(
-            lambda ctx: 0, [lambda data, ctx, kind=kind: (data, {"m": kind(ctx["replicate"])})], replicates=2, autoload=False
+            lambda ctx: 0,
+            [lambda data, ctx, kind=kind: (data, {"m": kind(ctx["replicate"])})],
+            replicates=2,
+            autoload=False,
         )
         result = experiment.run()
         assert "0.5 ± 0.71" in str(result), kind
@@ -161,9 +164,12 @@ def test_an_awaitable_from_a_plain_function_is_awaited():
     async def later(data):
         return data + 1, {"a": data}
 
-    result = Experiment(lambda ctx: 1, [lambda data: later(data)], autoload=False)
-    assert result.apply() == 2
-    assert result.run().metrics.baseline.metrics == {"a": [1]}
+    def step(data):
+        return later(data)
+
+    experiment = Experiment(lambda ctx: 1, [step], autoload=False)
+    assert experiment.apply() == 2
+    assert experiment.run().metrics.baseline.metrics == {"a": [1]}
 
 
 def test_generators_and_open_files_flow_between_steps():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -384,6 +385,21 @@ def test_a_run_works_in_a_thread():
         assert numbers(pool.submit(made(later).run).result()) == {"n": [0, 1, 2]}
 
 
+def test_threads_of_an_executor_have_loops_of_their_own():
+    """Async steps under an executor with threads: one loop per thread, and the numbers of a plain run."""
+
+    class Threads(BasePlugin):
+        concurrency = "thread"
+
+        def run_experiment_loop(self, experiment, replicate_fn):
+            with ThreadPoolExecutor(3) as pool:
+                return list(pool.map(replicate_fn, range(experiment.replicates)))
+
+    result = made(later, later, replicates=12, plugins=[Threads()]).run()
+    assert numbers(result) == numbers(made(later, later, replicates=12).run())
+    assert len(set(result.metrics.baseline["loop"])) <= 3
+
+
 # Interruptions ------------------------------------------------------------------------------------
 
 
@@ -401,7 +417,9 @@ def test_ctrl_c_keeps_what_was_finished():
     watch = Watch()
     hypothesis = Hypothesis(lambda baseline, treatment: {"p_value": len(baseline["n"])}, "n", name="h")
     with pytest.raises(RunInterrupted) as caught:
-        made(stop_at(2, KeyboardInterrupt), plugins=[watch], treatments=[Treatment("a", {})], hypotheses=[hypothesis]).run()
+        made(
+            stop_at(2, KeyboardInterrupt), plugins=[watch], treatments=[Treatment("a", {})], hypotheses=[hypothesis]
+        ).run()
     result = caught.value.result
     assert isinstance(caught.value, KeyboardInterrupt)
     assert result.metrics.baseline["n"] == result.metrics.treatments["a"]["n"] == [0, 1]
@@ -453,8 +471,9 @@ def test_a_real_signal_interrupts_a_real_process(tmp_path):
 def _environment() -> dict[str, str]:
     import crystallize_core
 
-    folder = os.path.dirname(os.path.dirname(crystallize_core.__file__))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))}
+    folder = Path(crystallize_core.__file__).parents[1]
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def test_system_exit_goes_through_after_the_hooks():

@@ -101,7 +101,9 @@ def test_a_function_that_adds_an_existing_key_fails_its_cells_only():
 def test_the_cell_cannot_be_overridden():
     """`replicate` and `condition` stay what they are."""
     result = made(treatments=[Treatment("lie", lambda ctx: ctx.override("replicate", 7))]).run()
-    assert "the context key 'replicate' says which cell this is and cannot be overridden" in str(result.errors["lie_rep_0"])
+    assert "the context key 'replicate' says which cell this is and cannot be overridden" in str(
+        result.errors["lie_rep_0"]
+    )
 
 
 def test_a_treatment_that_raises_fails_its_cells_only():

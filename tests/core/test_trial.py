@@ -87,9 +87,7 @@ def test_the_replicate_is_a_number_from_zero(replicate):
     """Other values are refused."""
     with pytest.raises(DefinitionError) as caught:
         made().debug(replicate=replicate)
-    assert str(caught.value) == (
-        f"replicate must be an int of at least 0, found {replicate!r} [experiment 'draws']"
-    )
+    assert str(caught.value) == (f"replicate must be an int of at least 0, found {replicate!r} [experiment 'draws']")
 
 
 def fails(data):

@@ -271,12 +271,13 @@ def add_in_branch(data, ctx):
 
 
 def add_container(data, ctx):
-    ctx.add("made_key", {"a": [data, str(data), dict(b=data)]})
+    ctx.add("made_key", {"a": [data, str(data), dict(zip("b", [data], strict=True))]})
     return data
 
 
 def add_with_kwargs(data, ctx):
-    make(**{"context": ctx})
+    arguments = {"context": ctx}
+    make(**arguments)
     return data
 
 
@@ -350,9 +351,7 @@ async def later():
 
 
 ADDERS = [
-    value
-    for name, value in list(globals().items())
-    if name.startswith("add_") or name in ("AddInMethod", "AddInCall")
+    value for name, value in list(globals().items()) if name.startswith("add_") or name in ("AddInMethod", "AddInCall")
 ]
 
 
@@ -460,10 +459,9 @@ def test_a_treatment_function_adds_keys():
 
     def other(ctx):
         ctx.override("made_key", 2)
-        ctx.add("made_key", 2) if False else None
 
-    one = experiment(needs, treatments=[Treatment("baseline", base), Treatment("other", lambda ctx: other(ctx))])
-    assert one.apply() == 1
+    one = experiment(needs, treatments=[Treatment("baseline", base), Treatment("other", other)])
+    assert (one.apply(), one.apply("other")) == (1, 2)
 
 
 def test_a_treatment_function_of_one_condition_does_not_help_the_others():
