@@ -868,7 +868,9 @@ STUDY = """
 
 
 def start(tmp_path: Path, script: str) -> subprocess.Popen[str]:
-    (tmp_path / "study.py").write_text(textwrap.dedent(STUDY))
+    study = tmp_path / "study.py"
+    if not study.exists():  # another process may be reading it
+        study.write_text(textwrap.dedent(STUDY))
     package = Path(crystallize_core.__file__).parents[1]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(package)]), "PYTHONWARNINGS": "error"}
     return subprocess.Popen(

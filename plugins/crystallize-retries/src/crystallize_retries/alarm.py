@@ -27,7 +27,7 @@ def alarm_is_free() -> bool:
 
 def run_with_alarm(call: Callable[[Any, Any], Any], data: Any, ctx: Any, seconds: float, error: StepTimeout) -> Any:
     """`call(data, ctx)`; raises `error` if that takes longer than `seconds`, whatever it came to then."""
-    alarm = _Alarm()
+    alarm = _Alarm(lambda: ctx.condemn(error))
     cause: BaseException | None = None
     try:
         try:
@@ -56,7 +56,8 @@ def run_with_alarm(call: Callable[[Any, Any], Any], data: Any, ctx: Any, seconds
 class _Alarm:
     """Interrupts the main thread once the time is over, while it is active."""
 
-    def __init__(self) -> None:
+    def __init__(self, condemn: Callable[[], None]) -> None:
+        self._condemn = condemn
         self.active = False
         self.rang = False
 
@@ -74,4 +75,5 @@ class _Alarm:
     def _ring(self, *_: object) -> None:
         if self.active:
             self.rang = True
+            self._condemn()
             raise AttemptExpired

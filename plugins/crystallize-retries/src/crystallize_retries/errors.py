@@ -1,13 +1,27 @@
-"""The errors of this plugin."""
+"""The errors of this plugin, and which errors no policy has to do with."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["AttemptExpired", "StepTimeout", "expired"]
+from crystallize_core.errors import DefinitionError, HookError
+
+__all__ = ["NOT_THE_STEP", "AttemptExpired", "CircuitOpenError", "StepTimeout", "expired"]
+
+NOT_THE_STEP: Final = (DefinitionError, HookError)
+"""Not failures of the step, and no better the next time: wrong wiring, and plugins that fail."""
 
 
-class StepTimeout(TimeoutError):  # noqa: N818 - the name that the documentation promises
+class _WithFields:
+    """Pickles an exception with the fields that its constructor takes by keyword."""
+
+    args: tuple[Any, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args, dict(self.__dict__)
+
+
+class StepTimeout(_WithFields, TimeoutError):  # noqa: N818 - the name that the documentation promises
     """An attempt of a step took longer than its option `timeout` allows.
 
     Args:
@@ -26,8 +40,22 @@ class StepTimeout(TimeoutError):  # noqa: N818 - the name that the documentation
         super().__init__(message)
         self.step, self.seconds, self.stopped = step, seconds, stopped
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self.args, dict(self.__dict__)
+
+class CircuitOpenError(_WithFields, RuntimeError):
+    """A function was not called, because its last calls failed and it is given time to recover.
+
+    Args:
+        message: Which function, why, and when it will be tried again.
+
+    Attributes:
+        step: The name of the step or function.
+        retry_after: Seconds until a call is let through; 0 where one is on trial now.
+
+    """
+
+    def __init__(self, message: str, *, step: str | None = None, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.step, self.retry_after = step, retry_after
 
 
 class AttemptExpired(BaseException):

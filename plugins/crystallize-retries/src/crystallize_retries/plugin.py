@@ -1,19 +1,37 @@
-"""`RetryPlugin`: claims the step options `retry` and `timeout` and puts them around the calls of a step."""
+"""`RetryPlugin`: claims the step options of this distribution and puts them around the calls of a step."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import attrs
 
 from crystallize_core import BasePlugin
-from crystallize_retries.options import check_retry, check_timeout
-from crystallize_retries.retrying import Backoff, retried, retried_async
-from crystallize_retries.timeouts import timed, timed_async
+from crystallize_retries.backoff import Exponential
+from crystallize_retries.direct import has_own_policies, standing_aside
+from crystallize_retries.options import (
+    check_circuit_breaker,
+    check_fallback,
+    check_fallback_on,
+    check_on_failure,
+    check_retry,
+    check_timeout,
+)
+from crystallize_retries.policies import Policies
+from crystallize_retries.retrying import RetryRule
 
 __all__ = ["RetryPlugin"]
+
+CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "circuit_breaker": check_circuit_breaker,
+    "fallback": check_fallback,
+    "fallback_on": check_fallback_on,
+    "on_failure": check_on_failure,
+    "retry": check_retry,
+    "timeout": check_timeout,
+}
 
 
 def _seconds(_instance: Any, field: Any, value: Any) -> None:
@@ -23,15 +41,14 @@ def _seconds(_instance: Any, field: Any, value: Any) -> None:
 
 @attrs.frozen
 class RetryPlugin(BasePlugin):
-    """Retries and timeouts for steps that ask for them; every other step costs nothing.
+    """Retries, timeouts, circuit breakers and fallbacks for steps that ask for them; others cost nothing.
 
-    `retry=N` allows N further attempts after the first. `timeout=T` limits each attempt to T seconds, and
-    what takes longer fails with `StepTimeout`, which is then retried like any other failure.
+    Whatever the order in which a step asks for them, they are nested as fallback(retry(breaker(timeout(step)))).
 
     Args:
-        first_delay: Seconds to wait before the second attempt.
+        first_delay: Seconds to wait before the second attempt of a step with `retry=N`.
         backoff: Each further wait is this many times as long as the one before.
-        max_delay: No wait is longer than this many seconds.
+        max_delay: No such wait is longer than this many seconds.
 
     Raises:
         ValueError: An option is no finite number of at least 0.
@@ -45,18 +62,19 @@ class RetryPlugin(BasePlugin):
     max_delay: float = attrs.field(default=60.0, validator=_seconds)
 
     def step_options(self) -> Mapping[str, Any]:
-        """`retry` and `timeout` with their checks."""
-        return {"retry": check_retry, "timeout": check_timeout}
+        """The options with their checks."""
+        return dict(CHECKS)
 
     def wrap_step(self, experiment: Any, step: Any, call: Callable[[Any, Any], Any]) -> Any:  # noqa: ARG002 - the hook's name
-        """The call with its time limit inside and its further attempts outside; None if it has neither."""
-        retry = check_retry(step.options.get("retry", 0))
-        timeout = check_timeout(step.options.get("timeout"))
-        if not retry and timeout is None:
+        """The call with the policies around it; None for a step that asks for none."""
+        options = {name: check(step.options[name]) for name, check in CHECKS.items() if name in step.options}
+        retry = options.get("retry")
+        if isinstance(retry, int):
+            options["retry"] = RetryRule(retry + 1, Exponential(self.first_delay, self.backoff, self.max_delay))
+        policies = Policies.of(options, step.name, is_async=step.is_async)
+        if policies == Policies():
             return None
-        if timeout is not None:
-            call = (timed_async if step.is_async else timed)(call, step.name, timeout)
-        if retry:
-            delays = Backoff(self.first_delay, self.backoff, self.max_delay)
-            call = (retried_async if step.is_async else retried)(call, retry, delays)
-        return call
+        function = step.function
+        if has_own_policies(function):
+            call = standing_aside(call, function, is_async=step.is_async)
+        return policies.around(call, function, step.name, is_async=step.is_async)

@@ -12,76 +12,103 @@ from typing import Any
 
 import attrs
 
-from crystallize_core.errors import DefinitionError, HookError
+from crystallize_retries.backoff import Backoff, Waits
+from crystallize_retries.errors import NOT_THE_STEP, CircuitOpenError
 from crystallize_retries.timing import clock
 
-__all__ = ["Backoff", "retried", "retried_async"]
+__all__ = ["RetryRule", "retried", "retried_async"]
 
 Call = Callable[[Any, Any], Any]
 AsyncCall = Callable[[Any, Any], Awaitable[Any]]
 
 
 @attrs.frozen
-class Backoff:
-    """How long to wait before each further attempt: `first`, `first * factor`, `first * factor**2`, …, at most `cap`.
+class RetryRule:
+    """How often a step is called, and after which errors.
 
-    There is no jitter, because it would either change the user's random numbers or the timing from run to run.
+    Attributes:
+        max_attempts: Calls in all.
+        backoff: How long to wait between them.
+        on: After which errors it is called again.
+        not_on: After which of those it is not.
+
     """
 
-    first: float
-    factor: float
-    cap: float
+    max_attempts: int
+    backoff: Backoff
+    on: tuple[type[Exception], ...] = (Exception,)
+    not_on: tuple[type[Exception], ...] = ()
 
-    def delay(self, failures: int) -> float:
-        """Seconds to wait after so many failed attempts in a row (at least one)."""
-        try:
-            return min(self.cap, self.first * self.factor ** (failures - 1))
-        except OverflowError:
-            return self.cap
+    def covers(self, error: Exception) -> bool:
+        """Whether a call may succeed after this error."""
+        if isinstance(error, (*NOT_THE_STEP, CircuitOpenError)):
+            return False
+        return isinstance(error, self.on) and not isinstance(error, self.not_on)
 
 
-def retried(call: Call, retry: int, backoff: Backoff) -> Call:
-    """`call`, with up to `retry` further attempts; the error of the last one is raised as it is."""
+def retried(call: Call, rule: RetryRule) -> Call:
+    """`call`, as often as the rule says; the error of the last attempt is raised as it is."""
 
     def attempts(data: Any, ctx: Any) -> Any:
-        failures = 0
+        try:
+            return call(data, ctx)
+        except Exception as error:
+            progress = _Progress(rule)
+            if not progress.goes_on(error):
+                raise
         while True:
+            clock.sleep(progress.waits.next())
             try:
                 return call(data, ctx)
             except Exception as error:
-                failures += 1
-                if not _worth_another(error, failures, retry):
+                if not progress.goes_on(error):
                     raise
-            clock.sleep(backoff.delay(failures))
 
     return attempts
 
 
-def retried_async(call: AsyncCall, retry: int, backoff: Backoff) -> AsyncCall:
+def retried_async(call: AsyncCall, rule: RetryRule) -> AsyncCall:
     """The same for a step that is `async def`."""
 
     async def attempts(data: Any, ctx: Any) -> Any:
-        failures = 0
+        try:
+            return await call(data, ctx)
+        except Exception as error:
+            progress = _Progress(rule)
+            if not progress.goes_on(error):
+                raise
         while True:
+            await clock.asleep(progress.waits.next())
             try:
                 return await call(data, ctx)
             except Exception as error:
-                failures += 1
-                if not _worth_another(error, failures, retry):
+                if not progress.goes_on(error):
                     raise
-            await clock.asleep(backoff.delay(failures))
 
     return attempts
 
 
-def _worth_another(error: Exception, failures: int, retry: int) -> bool:
-    """Whether to try again; if not, a note on the error says how often that was done."""
-    if isinstance(error, (DefinitionError, HookError)):  # not the step, and no better the next time
+class _Progress:
+    """How far an execution got whose first attempt failed."""
+
+    def __init__(self, rule: RetryRule) -> None:
+        self._rule = rule
+        self._failures = 0
+        self._last: Exception | None = None
+        self.waits = Waits(rule.backoff)
+
+    def goes_on(self, error: Exception) -> bool:
+        """Whether to try again; if not, a note on the error says how often that was done."""
+        if isinstance(error, CircuitOpenError):  # no attempt, and what it hides is the error before
+            if self._last is not None and error.__cause__ is None:
+                error.__cause__ = self._last
+        else:
+            self._failures += 1
+        if self._failures < self._rule.max_attempts and self._rule.covers(error):
+            self._last = error
+            return True
+        note = f"after {self._failures} attempts"
+        # One exception object may be raised by many replicates.
+        if self._failures > 1 and not isinstance(error, NOT_THE_STEP) and note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
         return False
-    if failures <= retry:
-        return True
-    note = f"after {failures} attempts"
-    # One exception object may be raised by many replicates.
-    if note not in getattr(error, "__notes__", ()):
-        error.add_note(note)
-    return False

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from crystallize_retries.alarm import alarm_is_free, run_with_alarm
+from crystallize_retries.backoff import LONGEST
 from crystallize_retries.errors import expired
 from crystallize_retries.interrupt import interrupt_thread
 
@@ -24,8 +25,6 @@ __all__ = ["timed", "timed_async"]
 Call = Callable[[Any, Any], Any]
 AsyncCall = Callable[[Any, Any], Awaitable[Any]]
 
-LONGEST: Final = 1e8
-"""Three years in seconds: more than that overflows timers."""
 GRACE: Final = 0.2
 """Seconds that an attempt gets to end after it was told to, before it is left behind."""
 

@@ -86,6 +86,9 @@ class _CurrentClock:
     async def asleep(self, seconds: float) -> None:
         await self.current.asleep(seconds)
 
+    def __crystallize_digest__(self) -> str:
+        return "clock"  # no output depends on which one it is
+
 
 _current: Final = _CurrentClock()
 clock: Final[Clock] = _current
