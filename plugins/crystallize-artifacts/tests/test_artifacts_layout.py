@@ -14,9 +14,9 @@ DEVICES = ["con", "NUL", "com1.txt", "Lpt9"]
 TAKEN = ["replicate_0", "metadata.json", "MANIFEST.json"]
 
 
-@given(names)
+@given(st.text(st.characters(exclude_categories=[]), max_size=15))
 def test_encoding_is_reversible(name):
-    """Whatever a thing is called, its name can be read from its folder."""
+    """Whatever a thing is called, its name can be read from its folder, unless it is too long (see below)."""
     assert original(component(name)) == name
     assert original(component(name, case=False)) == name
 
