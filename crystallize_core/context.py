@@ -112,7 +112,6 @@ class FrozenContext:
 
     Attributes:
         step_name: The name of the step that sees this view; None outside a step.
-        attempt: The number of this attempt of the step, from 1.
 
     Besides its methods it has the attributes that plugins `provide`, such as `rng`, and always `logger`:
     what a plugin provides, else `logger=`, else the standard logger named `crystallize`.
@@ -121,11 +120,11 @@ class FrozenContext:
 
     # Class attributes are the defaults of a view, so that making one for a step sets two attributes only.
     step_name: str | None = None
-    attempt: int = 1
     _state: CellState
     _stage: Stage | CellState | None = None
     _reads: dict[str, Any] | None = None
     _looked: tuple[str, ...] = ()
+    _attempt: int = 1
     _copies: dict[str, Any] | None = None
 
     def __init__(self, initial: Mapping[str, Any] | None = None, *, logger: Any = None) -> None:
@@ -219,6 +218,18 @@ class FrozenContext:
         if what not in self._looked:
             self.__dict__["_looked"] = (*self._looked, what)
 
+    def _peek(self, key: str) -> Any:
+        """The value of `key` as it is kept, or a marker where there is none; notes nothing. For resources."""
+        return self._state.values.get(key, ABSENT)
+
+    def _fresh_view(self) -> FrozenContext:
+        """Another view of the same cell, which has read nothing. For resources."""
+        return CellContext(self._state)
+
+    def _reads_so_far(self) -> dict[str, Any]:
+        """What was read through this view, by key, as it was kept. For resources."""
+        return dict(self._reads or {})
+
     def _private(self, key: str, value: Any) -> Any:
         if isinstance(value, ResourceFactory):
             return value(self)
@@ -298,6 +309,12 @@ class FrozenContext:
         """The `RunInfo` of the run that this cell belongs to; None in a context made by hand."""
         self._note_look("run")
         return self._state.run
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt of the step, from 1."""
+        self._note_look("attempt")
+        return self._attempt
 
     def provide(self, name: str, factory: Callable[[FrozenContext], Any], *, tracked: bool = True) -> None:
         """Give the steps of this cell an attribute `ctx.<name>`; for plugins, in `before_replicate`.

@@ -129,7 +129,7 @@ class Experiment:
         """The baseline and the treatments, with what their contexts start with.
 
         Raises:
-            TreatmentError: A treatment meets a key of `initial_ctx` and does not say that it overrides.
+            DefinitionError: A treatment meets a key of `initial_ctx` and does not say that it overrides.
 
         """
         by_name = {treatment.name: treatment for treatment in self.treatments}

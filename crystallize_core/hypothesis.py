@@ -21,9 +21,14 @@ Verdict = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """What a verifier found: one mapping, or one per group of metrics."""
 
 
-def rank_by_p_value(result: Mapping[str, Any]) -> float:
-    """The ranker used where none is given: the smaller the p-value, the better."""
-    return float(result.get("p_value", 1.0))
+def rank_by_p_value(result: Verdict) -> float:
+    """The ranker used where none is given: the smaller the p-value, the better.
+
+    Of several groups of metrics the largest p-value counts, because each of them has to hold.
+    """
+    if isinstance(result, Mapping):
+        return float(result.get("p_value", 1.0))
+    return max((rank_by_p_value(one) for one in result), default=1.0)
 
 
 @attrs.frozen

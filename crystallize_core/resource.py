@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import secrets
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from crystallize_core.errors import DefinitionError
 from crystallize_core.pickling import by_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = ["ResourceFactory", "resource_factory"]
 
-# One resource per thread and factory: connections and sessions are rarely safe to share.
+# Resources belong to a thread: connections and sessions are rarely safe to share.
 _made = threading.local()
+MOST_KEPT: Final = 8
+"""Resources of one factory that a thread keeps, where they differ by what the factory read from the context."""
 
 
 class ResourceFactory:
@@ -26,21 +28,38 @@ class ResourceFactory:
         self.key = key
 
     def __call__(self, ctx: Any) -> Any:
-        """The resource of this thread, made with `ctx` at the first call."""
-        resources: dict[str, Any] = _made.__dict__.setdefault("resources", {})
-        if self.key not in resources:
-            resources[self.key] = self.function(ctx)
-        return resources[self.key]
+        """The resource of this thread for what its function reads from `ctx`, made at the first call."""
+        resources: dict[str, list[tuple[Mapping[str, Any], Any]]] = _made.__dict__.setdefault("resources", {})
+        kept = resources.setdefault(self.key, [])
+        for reads, resource in kept:
+            if all(_is_same(ctx._peek(key), value) for key, value in reads.items()):  # noqa: SLF001 - as below
+                return resource
+        view = ctx._fresh_view()  # noqa: SLF001 - a resource and the context it is made of are one room
+        resource = self.function(view)
+        kept.append((view._reads_so_far(), resource))  # noqa: SLF001 - as above
+        del kept[:-MOST_KEPT]
+        return resource
 
     def __repr__(self) -> str:
         return f"resource_factory({self.key})"
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two context values are certainly the same."""
+    if one is other:
+        return True
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:  # noqa: BLE001 - arrays and foreign types answer as they like; made again, it is right
+        return False
 
 
 def resource_factory(function: Callable[[Any], Any], *, key: str | None = None) -> ResourceFactory:
     """A context value that is made where it is used: a connection, a model, a client.
 
     Args:
-        function: Called with the context, once per thread of each worker, when a step first asks for it.
+        function: Called with the context, once per thread of each worker, when a step first asks for it, and again
+            where context values that it read have changed, so that each treatment gets its own.
         key: Resources with the same key are one. Default: the module and name of a function that can be imported;
             for any other function (a lambda, a closure) each call makes a resource of its own.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -129,6 +130,10 @@ class ConditionMetrics:
             for name, column in self._columns.items()
         }
 
+    def counts(self, metric: str, dropped: set[int]) -> Counter[int]:
+        """How many values of a metric each replicate recorded, without those in `dropped`."""
+        return Counter(replicate for replicate in self._columns[metric].replicates if replicate not in dropped)
+
     def __getitem__(self, metric: str) -> list[Any]:
         return list(self._columns[metric].values)
 
@@ -156,10 +161,20 @@ class ExperimentMetrics:
     def paired(self, treatment: str) -> tuple[dict[str, list[Any]], dict[str, list[Any]], int]:
         """The samples of the baseline and of a treatment from the replicates where both succeeded.
 
+        A metric that a replicate recorded under one of the two only, or not equally often, is left out
+        for that replicate, so that the k-th value of one belongs to the k-th value of the other.
+
         Returns:
-            The flat lists of both, aligned by replicate, and the number of replicates left out.
+            The flat lists of both, aligned by replicate, and the number of replicates where one failed.
 
         """
         other = self.treatments[treatment]
         dropped = {*self.baseline.failed, *other.failed}
-        return self.baseline.without(dropped), other.without(dropped), len(dropped)
+        ours, theirs = self.baseline.without(dropped), other.without(dropped)
+        for metric in ours.keys() & theirs.keys():
+            unpaired = self.baseline.counts(metric, dropped).items() ^ other.counts(metric, dropped).items()
+            if unpaired:  # recorded more often in one of the two: those replicates have no partner
+                alone = dropped | {replicate for replicate, _ in unpaired}
+                ours[metric] = self.baseline.without(alone).get(metric, [])
+                theirs[metric] = other.without(alone).get(metric, [])
+        return ours, theirs, len(dropped)

@@ -97,6 +97,8 @@ class StepCache:
         cache = cls(None, wired, dependencies, store or FileStore())
         try:
             cache._hash = wired.step.step_hash
+            if wired.name != wired.step.name:  # the second of its name is told apart, because it can ask for its name
+                cache._hash = content_digest((cache._hash, wired.name))
         except FingerprintError as error:
             cache._warn(f"its code or parameters have no stable digest ({error})")
         return cache
@@ -124,7 +126,7 @@ class StepCache:
 
     def store(self, lookup: Lookup, output: Any, ctx: StepContext) -> None:
         """Keep what the step came to, under what it depended on."""
-        if lookup.name is None:
+        if lookup.name is None or ("attempt" in ctx._looked and ctx._attempt > 1):  # noqa: SLF001 - as in all of this file
             return
         state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
         names = sorted(
@@ -183,6 +185,8 @@ def _current(name: str, step: str, state: CellState, answers: Mapping[str, Mappi
     if kind == _SERVICE:
         # What a plugin provides (a random stream) may depend on all that tells one step of one cell from another.
         return content_digest([step, *(values.get(part) for part in (REPLICATE_KEY, CONDITION_KEY, SEED_USED_KEY))])
+    if kind == _LOOK and key == "attempt":
+        return "1"  # what a later attempt came to is not stored
     if kind == _LOOK:
         return content_digest(state.metrics if key == "metrics" else getattr(state.run, "id", None))
     plugin, _, dependency = key.partition(":")

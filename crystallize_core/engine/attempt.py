@@ -46,7 +46,7 @@ class PolicyContext(StepContext):
         fields = self.__dict__
         with fields["_lock"]:
             fields["_attempts"] += 1
-            view: StepContext = StepContext(_state=self._state, step_name=self.step_name, attempt=fields["_attempts"])
+            view: StepContext = StepContext(_state=self._state, step_name=self.step_name, _attempt=fields["_attempts"])
             fields["_current"] = view
             fields["_winner"] = None
             fields["_reason"] = None
@@ -94,7 +94,7 @@ class PolicyContext(StepContext):
         self.__dict__["_reason"] = error
 
     @property
-    def attempt(self) -> int:  # type: ignore[override]  # counts here, and is fixed in the view of an attempt
+    def attempt(self) -> int:  # counts here, and is fixed in the view of an attempt
         """How many attempts there were so far."""
         count: int = self.__dict__["_attempts"]
         return count

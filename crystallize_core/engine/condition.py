@@ -10,7 +10,7 @@ import attrs
 from crystallize_core.additions import keys_added_by
 from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY, FrozenContext
 from crystallize_core.datasource import DataSource, ExperimentInput, FunctionSource
-from crystallize_core.errors import TreatmentError
+from crystallize_core.errors import DefinitionError
 from crystallize_core.state import ALL_KEYS
 from crystallize_core.treatment import Treatment
 
@@ -49,7 +49,7 @@ class Condition:
         """Put a treatment on top of the first values.
 
         Raises:
-            TreatmentError: A mapping meets a key that is there and does not say that it overrides.
+            DefinitionError: A mapping meets a key that is there and does not say that it overrides.
 
         """
         ctx = FrozenContext(initial)
@@ -66,7 +66,7 @@ class Condition:
                 f"treatment {name!r} sets {named}, which initial_ctx has already; to change a baseline value on "
                 f"purpose write Treatment({name!r}, {{...}}, override=True), or a function that calls ctx.override"
             )
-            raise TreatmentError(message, condition=name)
+            raise DefinitionError(message, condition=name)
         ctx._state.overridable = True  # noqa: SLF001 - as above
         treatment.apply(ctx)
         return cls(name, values, None, source, overridden)

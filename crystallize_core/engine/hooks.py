@@ -310,7 +310,10 @@ def _checked(hook: str, arguments: tuple[Any, ...], answer: Any) -> Any:
         number = answer.replicate if isinstance(answer, ReplicateOutcome) else None
         expected = None if number == arguments[1] else f"the outcome of replicate {arguments[1]}"
     if expected is not None:
-        message = f"it must return {expected} or None, found {type(answer).__qualname__} {answer!r}"
+        found = f"{type(answer).__qualname__} {answer!r}"
+        if isinstance(answer, ReplicateOutcome):
+            found = f"that of replicate {answer.replicate}"
+        message = f"it must return {expected} or None, found {found}"
         raise TypeError(message)
     return answer
 

@@ -586,14 +586,30 @@ def test_a_retried_step_is_cached_as_its_last_attempt():
     @cached
     def step(data, ctx, count=called):
         count()
-        ctx.record("attempt", ctx.attempt)
+        ctx.record("call", len(count))
         if len(count) == 1:
             raise ValueError("not yet")
         return data
 
     for _ in range(2):
-        assert made(step, plugins=[Twice()]).run().metrics.baseline["attempt"] == [2]
+        assert made(step, plugins=[Twice()]).run().metrics.baseline["call"] == [2]
     assert len(called) == 2
+
+
+def test_a_step_that_asks_for_its_attempt_is_cached_for_the_first_only():
+    """What a second attempt came to is not what the next run, which begins with the first, would come to."""
+    called = Counter()
+
+    @cached
+    def step(data, ctx, count=called):
+        count()
+        ctx.record("attempt", ctx.attempt)
+        if len(count) == 1:
+            raise ValueError("not yet")
+        return data
+
+    found = [made(step, plugins=[Twice()]).run().metrics.baseline["attempt"] for _ in range(3)]
+    assert (found, len(called)) == ([[2], [1], [1]], 3)
 
 
 def test_what_a_policy_says_instead_is_not_cached():

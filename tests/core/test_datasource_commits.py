@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from crystallize_core import DefinitionError, Experiment, Treatment
 
 

@@ -573,7 +573,7 @@ def test_a_known_replicate_of_another_number_is_refused():
     confuses.outcome = next(made().stream())
     with pytest.raises(HookError) as caught:
         made(plugins=[confuses]).run(resume=True)
-    assert "it must return the outcome of replicate 1 or None, found ReplicateOutcome" in str(caught.value)
+    assert "it must return the outcome of replicate 1 or None, found that of replicate 0" in str(caught.value)
     assert (caught.value.plugin, caught.value.hook) == ("confuses", "load_replicate")
 
 

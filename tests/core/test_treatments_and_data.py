@@ -63,7 +63,7 @@ def test_a_treatment_named_baseline_configures_the_baseline():
 
 def test_a_mapping_that_meets_an_existing_key_is_refused_with_advice():
     """Changing a baseline value has to be said."""
-    with pytest.raises(TreatmentError) as caught:
+    with pytest.raises(DefinitionError) as caught:
         made(initial_ctx={"factor": 1, "size": 1}, treatments=[Treatment("two", {"size": 2, "factor": 2})]).run()
     assert str(caught.value) == (
         "treatment 'two' sets 'size', 'factor', which initial_ctx has already; to change a baseline value on purpose "
