@@ -9,7 +9,8 @@ from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY
 from crystallize_core.datasource import FunctionSource
 from crystallize_core.errors import DefinitionError, did_you_mean
 from crystallize_core.signature import signature_of
-from crystallize_core.stack.options import Option, parse_text
+from crystallize_core.stack.declared import Option
+from crystallize_core.stack.texts import parse_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from crystallize_core.errors import HookError, describe
+from crystallize_core.errors import DefinitionError, HookError, describe
 from crystallize_core.hookspecs import HOOKS, UNWINDING
 from crystallize_core.outcome import Note, ReplicateOutcome
 from crystallize_core.stack.attached import ActivePlugin
@@ -172,6 +172,10 @@ class HookCalls:
         def call(*arguments: Any) -> Any:
             try:
                 return implementation(hook, arguments)
+            except DefinitionError as error:  # what the user wrote is at fault, and not the plugin
+                error.address = {**_where(hook, arguments), "plugin": implementation.plugin.name, **error.address}
+                error.address = {word: value for word, value in error.address.items() if value is not None}
+                raise
             except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code may raise anything
                 self._failed(hook, implementation.plugin, error, arguments)
 

@@ -29,6 +29,7 @@ from crystallize_core import (
     VerifierError,
 )
 from crystallize_core.errors import WorkerError
+from crystallize_core.fingerprint import content_digest
 from crystallize_core.values import Opaque, decode, encode, value_digest
 
 scalars = (
@@ -123,7 +124,7 @@ def same(a: Any, b: Any) -> bool:
 @given(values)
 def test_a_value_has_one_digest_before_and_after(value):
     """Whatever was recorded, its digest is the same after it was written and read back."""
-    assert value_digest(through_json(value)) == value_digest(value)
+    assert content_digest(value_digest(through_json(value))) == content_digest(value_digest(value))
 
 
 @given(values)

@@ -20,7 +20,7 @@ def fake():
 
 def step(**options):
     is_async = options.pop("is_async", False)
-    return SimpleNamespace(name="flaky", options=options, is_async=is_async)
+    return SimpleNamespace(name="flaky", options=options, is_async=is_async, function=failing)
 
 
 def failing(times, error=None):

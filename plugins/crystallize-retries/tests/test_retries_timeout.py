@@ -25,13 +25,18 @@ class Context:
 
     def __init__(self):
         self.abandoned = []
+        self.condemned = []
+
+    def condemn(self, error):
+        self.condemned.append(error)
 
     def abandon(self, error):
         self.abandoned.append(error)
 
 
 def step(**options):
-    return SimpleNamespace(name="slow", options=options, is_async=options.pop("is_async", False))
+    is_async = options.pop("is_async", False)
+    return SimpleNamespace(name="slow", options=options, is_async=is_async, function=busy)
 
 
 def limited(call, *, seconds=LIMIT, is_async=False, **options):

@@ -20,7 +20,6 @@ from crystallize_retries.options import (
     check_timeout,
 )
 from crystallize_retries.policies import Policies
-from crystallize_retries.retrying import RetryRule
 
 __all__ = ["RetryPlugin"]
 
@@ -68,10 +67,8 @@ class RetryPlugin(BasePlugin):
     def wrap_step(self, experiment: Any, step: Any, call: Callable[[Any, Any], Any]) -> Any:  # noqa: ARG002 - the hook's name
         """The call with the policies around it; None for a step that asks for none."""
         options = {name: check(step.options[name]) for name, check in CHECKS.items() if name in step.options}
-        retry = options.get("retry")
-        if isinstance(retry, int):
-            options["retry"] = RetryRule(retry + 1, Exponential(self.first_delay, self.backoff, self.max_delay))
-        policies = Policies.of(options, step.name, is_async=step.is_async)
+        waits = Exponential(self.first_delay, self.backoff, self.max_delay)
+        policies = Policies.of(options, step.name, is_async=step.is_async, waits=waits)
         if policies == Policies():
             return None
         function = step.function
