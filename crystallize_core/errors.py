@@ -153,7 +153,7 @@ def _sendable(error: BaseException) -> BaseException:
     details = "".join(traceback.format_exception(error)) if error.__traceback__ is not None else ""
     try:
         copy: BaseException = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes, made one line above
-        if type(copy) is not type(error):
+        if type(copy) is not type(error) or safe_str(copy) != safe_str(error):
             raise TypeError  # noqa: TRY301 - joins the other ways of not surviving
         if details and not any(note.startswith("Traceback") for note in getattr(copy, "__notes__", ())):
             copy.add_note(details.rstrip())

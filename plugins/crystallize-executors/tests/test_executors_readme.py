@@ -8,12 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 
-def test_the_snippet_of_the_readme_runs_as_a_script(tmp_path):
+SNIPPETS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=["experiment", "parallel_map"])
+def test_the_snippets_of_the_readme_run_as_scripts(snippet, tmp_path):
     """What a reader pastes into a file works, without another word."""
-    (snippet,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     script = tmp_path / "snippet.py"
     script.write_text(snippet)
     alone = {**os.environ, "CRYSTALLIZE_AUTOLOAD": "0"}  # whatever else is installed has no part in it

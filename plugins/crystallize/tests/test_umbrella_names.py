@@ -14,14 +14,22 @@ import crystallize_core
 PLUGINS = {
     "ArtifactPlugin": "crystallize_artifacts",
     "AsyncExecution": "crystallize_executors",
+    "CircuitBreaker": "crystallize_retries",
+    "CircuitOpenError": "crystallize_retries",
+    "Exponential": "crystallize_retries",
+    "ItemError": "crystallize_executors",
     "LoggingPlugin": "crystallize_logging",
     "ParallelExecution": "crystallize_executors",
     "ProcessExecution": "crystallize_executors",
     "RetryPlugin": "crystallize_retries",
     "SeedPlugin": "crystallize_seeding",
     "SerialExecution": "crystallize_executors",
+    "StepTimeout": "crystallize_retries",
     "ThreadExecution": "crystallize_executors",
     "default_seed_function": "crystallize_seeding",
+    "on_failure": "crystallize_retries",
+    "parallel_map": "crystallize_executors",
+    "retry": "crystallize_retries",
 }
 
 

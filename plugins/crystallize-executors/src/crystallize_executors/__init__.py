@@ -1,8 +1,10 @@
-"""Executors for Crystallize: serial, threads, processes and asyncio, all with the same result."""
+"""Executors for Crystallize: serial, threads, processes and asyncio, all with the same result; and `parallel_map`."""
 
 from __future__ import annotations
 
 from crystallize_executors.asynchronous import AsyncExecution
+from crystallize_executors.gathering import ItemError
+from crystallize_executors.mapping import parallel_map
 from crystallize_executors.parallel import ParallelExecution
 from crystallize_executors.processes import ProcessExecution
 from crystallize_executors.serial import SerialExecution
@@ -10,8 +12,10 @@ from crystallize_executors.threads import ThreadExecution
 
 __all__ = [
     "AsyncExecution",
+    "ItemError",
     "ParallelExecution",
     "ProcessExecution",
     "SerialExecution",
     "ThreadExecution",
+    "parallel_map",
 ]

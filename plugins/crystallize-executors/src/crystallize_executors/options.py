@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from crystallize_executors.budget import budget
+
 __all__ = ["at_least_one", "one_of", "true_or_false", "worker_count"]
 
 Validator = Callable[[Any, Any, Any], None]
@@ -46,9 +48,5 @@ def one_of(*choices: str) -> Validator:
 
 
 def worker_count(max_workers: int | None, pending: int) -> int:
-    """How many workers to use for so many replicates; None stands for the cores that this process may use."""
-    if max_workers is None:
-        import loky  # noqa: PLC0415 - it knows affinity and container limits, and only runs need it
-
-        max_workers = loky.cpu_count()
-    return max(1, min(max_workers, pending))
+    """How many workers to use for so many replicates; None stands for this process's share of the cores."""
+    return max(1, min(budget() if max_workers is None else max_workers, pending))

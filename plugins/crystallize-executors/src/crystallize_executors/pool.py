@@ -7,6 +7,7 @@ harms nobody, and a worker ends by itself when the coordinator does.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ import pickle
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -91,26 +93,40 @@ class WorkerPool:
     Args:
         start_method: `spawn` or `forkserver`.
         payload: The pickled replicate function, sent to each worker once.
+        share: How many workers of its own each worker may have at work.
 
     """
 
-    def __init__(self, start_method: str, payload: bytes) -> None:
+    def __init__(self, start_method: str, payload: bytes, share: int) -> None:
         if start_method == "spawn":
             import loky  # noqa: F401, PLC0415 - registers its start method; only runs with processes need it
 
         self._start_method = start_method
         self._context: Any = multiprocessing.get_context(CONTEXTS[start_method])
         self._payload = payload
+        self._share = share
         self._started = 0
+        self._abandoned = False
         self.workers: list[Worker] = []
+        _pools.add(self)
 
     def start_worker(self) -> None:
-        """Start one more worker; it says when it is ready."""
+        """Start one more worker; it says when it is ready.
+
+        Raises:
+            WorkerError: The interpreter is about to end.
+
+        """
+        if self._abandoned:
+            raise WorkerError("no worker process can start any more: the interpreter is about to end")
         task_reader, task_writer = self._context.Pipe(duplex=False)
         answer_reader, answer_writer = self._context.Pipe(duplex=False)
         self._started += 1
         process = self._context.Process(
-            target=serve, args=(task_reader, answer_writer), name=f"crystallize-worker-{self._started}", daemon=False
+            target=serve,
+            args=(task_reader, answer_writer, self._share),
+            name=f"crystallize-worker-{self._started}",
+            daemon=False,
         )
         try:
             with _interrupts_blocked():
@@ -154,6 +170,12 @@ class WorkerPool:
             message += """; workers of a forkserver import the script, which needs its `if __name__ == "__main__":`"""
         return WorkerError(message)
 
+    def abandon(self) -> None:
+        """Kill the workers and start no other, whatever the thread that uses them is about to do."""
+        self._abandoned = True
+        for worker in list(self.workers):
+            _kill(worker)
+
     def __enter__(self) -> Self:
         return self
 
@@ -179,6 +201,16 @@ class WorkerPool:
         until = time.monotonic() + GRACE
         for worker in self.workers:
             worker.process.join(max(0.0, until - time.monotonic()))
+
+
+_pools: Final[weakref.WeakSet[WorkerPool]] = weakref.WeakSet()
+
+
+@atexit.register
+def _abandon_all() -> None:
+    # A thread that was left behind by Ctrl-C may still drive a pool, and multiprocessing would wait for its workers.
+    for pool in list(_pools):
+        pool.abandon()
 
 
 def _kill(worker: Worker) -> None:

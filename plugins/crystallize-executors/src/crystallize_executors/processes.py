@@ -9,6 +9,7 @@ import attrs
 
 from crystallize_core import BasePlugin
 from crystallize_core.errors import WorkerError
+from crystallize_executors.budget import share
 from crystallize_executors.options import at_least_one, one_of, true_or_false, worker_count
 from crystallize_executors.progress import Progress
 from crystallize_executors.schedule import Schedule
@@ -70,7 +71,7 @@ class ProcessExecution(BasePlugin):
         schedule = Schedule(numbers, count, self.max_deaths)
         with (
             Progress(len(numbers), enabled=self.progress) as shown,
-            WorkerPool(self.start_method, payload) as pool,
+            WorkerPool(self.start_method, payload, share(count)) as pool,
         ):
             _Run(replicate_fn, pool, schedule, shown).drive(count)
         return []

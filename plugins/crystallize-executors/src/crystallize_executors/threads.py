@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 import attrs
 
 from crystallize_core import BasePlugin
+from crystallize_executors.budget import enter_thread
 from crystallize_executors.options import at_least_one, true_or_false, worker_count
 from crystallize_executors.pending import PendingNumbers
 from crystallize_executors.progress import Progress
@@ -69,6 +70,7 @@ def _in_threads(work: Callable[[], None], count: int, numbers: PendingNumbers) -
 
     def body() -> None:
         error: BaseException | None = None
+        enter_thread(count)
         try:
             work()
         except BaseException as caught:  # noqa: BLE001 - raised again by the thread that waits

@@ -18,11 +18,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from crystallize_executors.budget import VARIABLE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
-__all__ = ["Message", "serve"]
+__all__ = ["Message", "pickled", "serve"]
 
 FLUSH_SECONDS: Final = 0.1
 """Outcomes are kept back for at most about this long, so that little is lost with the process or by Ctrl-C."""
@@ -73,8 +75,12 @@ class _Inbox:
         return self._items.get()
 
 
-def serve(inward: Connection, outward: Connection) -> None:
-    """Run in the worker process until the coordinator says that it was the last chunk."""
+def serve(inward: Connection, outward: Connection, share: int) -> None:
+    """Run in the worker process until the coordinator says that it was the last chunk.
+
+    `share` is how many workers of its own may be at work in it.
+    """
+    os.environ[VARIABLE] = str(share)
     _leave_interrupts_to_the_coordinator()
     # Loky leaves its own start method as the default, which processes started by a step do not know.
     multiprocessing.set_start_method(None, force=True)
@@ -175,7 +181,7 @@ class _Outbox:
     def _send_outcomes(self, done: list[tuple[int, Any]], seconds: float) -> None:
         numbers = [number for number, _ in done]
         try:
-            body = _pickled([outcome for _, outcome in done])
+            body = pickled([outcome for _, outcome in done])
         except Exception as error:  # noqa: BLE001 - a foreign __reduce__ may raise anything
             if len(done) == 1:
                 self._send(Message("unsent", numbers, None, _words(error), seconds))
@@ -193,7 +199,7 @@ class _Outbox:
     def say_error(self, kind: str, numbers: Sequence[int], error: BaseException) -> None:
         """Say that this process cannot go on."""
         try:
-            body = _pickled(error)
+            body = pickled(error)
         except Exception:  # noqa: BLE001 - its words are sent in any case
             body = None
         with self._lock:
@@ -203,7 +209,7 @@ class _Outbox:
         self._pipe.send_bytes(pickle.dumps(tuple(message), pickle.HIGHEST_PROTOCOL))
 
 
-def _pickled(item: Any) -> bytes:
+def pickled(item: Any) -> bytes:
     """Bytes of the standard pickle, or of cloudpickle for what was defined in a script or a function."""
     try:
         return pickle.dumps(item, pickle.HIGHEST_PROTOCOL)

@@ -86,13 +86,23 @@ if TYPE_CHECKING:
     )
     from crystallize_executors import (
         AsyncExecution,
+        ItemError,
         ParallelExecution,
         ProcessExecution,
         SerialExecution,
         ThreadExecution,
+        parallel_map,
     )
     from crystallize_logging import LoggingPlugin
-    from crystallize_retries import RetryPlugin
+    from crystallize_retries import (
+        CircuitBreaker,
+        CircuitOpenError,
+        Exponential,
+        RetryPlugin,
+        StepTimeout,
+        on_failure,
+        retry,
+    )
     from crystallize_seeding import SeedPlugin, default_seed_function
 
 __all__ = [
@@ -111,6 +121,8 @@ __all__ = [
     "CellArtifact",
     "CellOutcome",
     "CellTrace",
+    "CircuitBreaker",
+    "CircuitOpenError",
     "ConditionMetrics",
     "ConfigurationError",
     "ContextError",
@@ -126,11 +138,13 @@ __all__ = [
     "ExperimentBuilder",
     "ExperimentInput",
     "ExperimentMetrics",
+    "Exponential",
     "FingerprintError",
     "FrozenContext",
     "HookError",
     "Hypothesis",
     "HypothesisResult",
+    "ItemError",
     "LoggingPlugin",
     "NotSendableError",
     "Note",
@@ -157,6 +171,7 @@ __all__ = [
     "StackError",
     "StepError",
     "StepOptionError",
+    "StepTimeout",
     "ThreadExecution",
     "Treatment",
     "TreatmentError",
@@ -169,11 +184,14 @@ __all__ = [
     "default_seed_function",
     "hookimpl",
     "hypothesis",
+    "on_failure",
+    "parallel_map",
     "pipeline",
     "pipeline_step",
     "rank_by_p_value",
     "register_hasher",
     "resource_factory",
+    "retry",
     "standalone_context",
     "treatment",
     "verifier",
@@ -185,14 +203,22 @@ STANDARD_STACK: Final[Mapping[str, Any]] = {"plugins": ["seeding", "logging", "r
 _PLUGINS: Final = {
     "ArtifactPlugin": "crystallize-artifacts",
     "AsyncExecution": "crystallize-executors",
+    "CircuitBreaker": "crystallize-retries",
+    "CircuitOpenError": "crystallize-retries",
+    "Exponential": "crystallize-retries",
+    "ItemError": "crystallize-executors",
     "LoggingPlugin": "crystallize-logging",
     "ParallelExecution": "crystallize-executors",
     "ProcessExecution": "crystallize-executors",
     "RetryPlugin": "crystallize-retries",
     "SeedPlugin": "crystallize-seeding",
     "SerialExecution": "crystallize-executors",
+    "StepTimeout": "crystallize-retries",
     "ThreadExecution": "crystallize-executors",
     "default_seed_function": "crystallize-seeding",
+    "on_failure": "crystallize-retries",
+    "parallel_map": "crystallize-executors",
+    "retry": "crystallize-retries",
 }
 """The distributions of the names that are not the core's."""
 
