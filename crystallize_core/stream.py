@@ -127,8 +127,16 @@ class _InThread:
         finally:
             self._arrivals.put(False)  # noqa: FBT003 - as above
 
+    def _arrival(self) -> bool:
+        """Whether something arrived; False at the end. Asks each second, so that Ctrl-C is always noticed."""
+        while True:
+            try:
+                return self._arrivals.get(timeout=1.0)
+            except queue.Empty:
+                continue
+
     def __next__(self) -> None:
-        if not self._arrivals.get():
+        if not self._arrival():
             self._thread.join()
             self._arrivals.put(False)  # noqa: FBT003 - whoever asks again gets the same answer
             if self._error is not None:

@@ -53,6 +53,7 @@ class Loops:
         # A loop that runs cannot be entered again (a notebook has one): wait in a thread of its own, which is
         # kept, so that here too all awaitables of a run share one loop.
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - as above
+        from concurrent.futures import wait as wait_for  # noqa: PLC0415 - as above
 
         key = threading.get_ident()
         if key not in self._helpers:
@@ -67,6 +68,9 @@ class Loops:
 
         future = self._helpers[key].submit(wait, contextvars.copy_context())
         try:
+            # Each second anew: Ctrl-C just before a wait without limit would not be noticed until it ends.
+            while wait_for([future], timeout=1.0).not_done:
+                continue
             return future.result()
         except BaseException:
             if loops and not future.done():  # Ctrl-C came to this thread; the other one has to hear of it

@@ -16,6 +16,7 @@ from crystallize_core import BasePlugin
 from crystallize_executors.options import at_least_one, true_or_false
 from crystallize_executors.pending import PendingNumbers
 from crystallize_executors.progress import Progress
+from crystallize_executors.waiting import take
 
 if TYPE_CHECKING:
     import asyncio
@@ -162,7 +163,7 @@ def _in_thread(main: Main) -> BaseException | None:
     thread = threading.Thread(target=contextvars.copy_context().run, args=(body,), name="replicates-loop", daemon=True)
     thread.start()
     try:
-        return ended.get()
+        return take(ended)
     except BaseException:
         for loop, task in started:
             if task is not None and not loop.is_closed():

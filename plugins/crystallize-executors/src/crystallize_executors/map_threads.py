@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from crystallize_executors.budget import enter_thread
+from crystallize_executors.waiting import take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,7 +112,7 @@ class _Crew:
             self._take()
 
     def _take(self) -> None:
-        note, arguments = self._answers.get()
+        note, arguments = take(self._answers)
         self._in_flight -= 1
         note(*arguments)
 

@@ -16,6 +16,7 @@ from crystallize_executors.budget import enter_thread
 from crystallize_executors.options import at_least_one, true_or_false, worker_count
 from crystallize_executors.pending import PendingNumbers
 from crystallize_executors.progress import Progress
+from crystallize_executors.waiting import take
 
 __all__ = ["ThreadExecution"]
 
@@ -86,7 +87,7 @@ def _in_threads(work: Callable[[], None], count: int, numbers: PendingNumbers) -
     try:
         for thread in threads:
             thread.start()
-        errors = [error for _ in threads if (error := ended.get()) is not None]
+        errors = [error for _ in threads if (error := take(ended)) is not None]
     except BaseException:
         numbers.cancel()
         until = time.monotonic() + GRACE
