@@ -14,13 +14,21 @@ from crystallize_core.context import Event
 from crystallize_core.engine.collect import Collector
 from crystallize_core.engine.replicates import ReplicateFunction
 from crystallize_core.engine.session import Provenance, Session
-from crystallize_core.errors import CrystallizeError, ExecutorError, HookError, VerifierError, did_you_mean
+from crystallize_core.errors import (
+    CrystallizeError,
+    DefinitionError,
+    ExecutorError,
+    HookError,
+    VerifierError,
+    did_you_mean,
+)
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.hypothesis import Hypothesis, HypothesisResult
 from crystallize_core.outcome import Note
 from crystallize_core.record import PluginRecord, RunInfo, RunRecord
 from crystallize_core.result import Result
 from crystallize_core.samples import ConditionMetrics, ExperimentMetrics
+from crystallize_core.stack.files import is_reloading
 from crystallize_core.stack.options import values_of
 from crystallize_core.values import value_digest
 from crystallize_core.version import version
@@ -72,7 +80,19 @@ class Run:
     # Running ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Call `before_run`, and take the replicates that are known from earlier."""
+        """Call `before_run`, and take the replicates that are known from earlier.
+
+        Raises:
+            DefinitionError: This is a worker that loads the file of the experiment, and the file runs one.
+
+        """
+        file = is_reloading()
+        if file is not None:
+            message = (
+                f"{file} runs an experiment whenever it is loaded, and workers have to load it; put what only the "
+                f'main process is to do under `if __name__ == "__main__":`'
+            )
+            raise DefinitionError(message)
         hooks = self.session.hooks
         if hooks.before_run is not None:
             hooks.before_run(self.experiment, self.info)

@@ -14,9 +14,11 @@ from types import ModuleType
 
 from crystallize_core.errors import PluginError, describe
 
-__all__ = ["load_file", "loaded_files", "reload_files"]
+__all__ = ["is_reloading", "load_file", "loaded_files", "reload_files"]
 
 _loaded: dict[str, str] = {}
+_reloading: list[str] = []
+"""The file that a worker is loading again, if it is; an experiment that runs meanwhile would start workers without end."""
 
 
 def load_file(path: Path) -> ModuleType:
@@ -48,13 +50,13 @@ def _load(name: str, path: Path) -> ModuleType:
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.append(folder)  # so that it can import what lies beside it, behind everything installed
+    _loaded[name] = str(path)  # before it runs: it may itself send things to workers
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
+        del sys.modules[name], _loaded[name]
         message = f"{path} cannot be run: {describe(error)}"
         raise PluginError(message) from error
-    _loaded[name] = str(path)
     return module
 
 
@@ -67,4 +69,13 @@ def reload_files(files: dict[str, str]) -> None:
     """Load the same files under the same names, in another process."""
     for name, path in files.items():
         if name not in sys.modules:
-            _load(name, Path(path))
+            _reloading.append(path)
+            try:
+                _load(name, Path(path))
+            finally:
+                _reloading.pop()
+
+
+def is_reloading() -> str | None:
+    """The path of the file that this worker is loading again, or None."""
+    return _reloading[-1] if _reloading else None
