@@ -30,8 +30,8 @@ The number of the attempt is *not* part of the path: a second attempt starts fro
 Both kinds of numbers come from different bytes of one digest, so that the first draw of `ctx.rng` says nothing
 about the first draw of `random`.
 
-**Known gaps.** Global generators are shared by everything in a process, see `_globals.py`. Whatever runs
-outside the steps of one cell (the datasource, a treatment that is a function) shares one place. A renamed step
+**Known gaps.** Global generators are shared by everything in a process, see `_globals.py`; the datasource and a
+treatment that is a function share one place there, while each has a stream `ctx.rng` of its own. A renamed step
 draws other numbers. Generators promise the same bits for ever, but what numpy makes of them (`normal`, `choice`)
 may change between its versions.
 """
