@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
@@ -30,12 +31,12 @@ _in_force: Final[ContextVar[Any]] = ContextVar("policies_in_force", default=None
 """The function whose policies somebody further out runs already."""
 
 
-class Decorator:
+class Decorator(ABC):
     """What can be written above a function, and given as a step option as well."""
 
+    @abstractmethod
     def options(self) -> Mapping[str, Any]:
         """The step options that mean the same."""
-        raise NotImplementedError
 
     def __call__(self, function: F) -> F:
         """Decorate a function, sync or async, or a step."""
