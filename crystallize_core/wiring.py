@@ -98,7 +98,7 @@ def wire(
             if fill.source == "context" and fill.value is REQUIRED:
                 problems += _unfilled(fill.parameter, name, signature, known)
         wired.append(WiredStep(step, name, fills, _compile(step, signature, fills)))
-        known = _after(step, known)
+        known = _after(step, signature, known)
     if problems:
         raise WiringError("\n  ".join([f"{where}: {len(problems)} parameter(s) that nothing fills", *problems]))
     return wired
@@ -142,8 +142,11 @@ def _unfilled(parameter: str, step: str, signature: Signature, known: Mapping[st
     ]
 
 
-def _after(step: PipelineStep, known: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:
-    added = keys_added_by(step.function)
+def _after(step: PipelineStep, signature: Signature, known: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    ctx_name = signature.ctx or signature.maybe_ctx
+    if ctx_name is None:
+        return known  # it never sees the context
+    added = keys_added_by(step.function, ctx_name)
     return {name: keys | ({ALL_KEYS} if added is None else added) for name, keys in known.items()}
 
 

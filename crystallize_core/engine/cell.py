@@ -81,7 +81,7 @@ def run_steps(
     # What is looked up once here is not looked up for every step. A hook that is switched off meanwhile
     # forwards to what is left of it.
     before, after = plan.hooks.before_step, plan.hooks.after_step
-    experiment, clock = plan.experiment, perf_counter_ns
+    experiment, clock, spent = plan.experiment, perf_counter_ns, durations.append
     given, mark, hit = None, None, False
     start = clock()
     for planned, name, invoke, policy, cache in plan.rows:
@@ -120,7 +120,7 @@ def run_steps(
         if rows:
             state.metrics += rows
         end = clock()
-        durations.append(end - start)
+        spent(end - start)
         start = end
         if observer is not None:
             observer.finished(planned, ctx, given, data, mark, durations[-1], hit=hit and cache is not None)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crystallize_core.artifact import ArtifactList, CellArtifact
-from crystallize_core.context import Event
+from crystallize_core.context import BASELINE_CONDITION, Event
 from crystallize_core.engine.collect import Collector
 from crystallize_core.engine.replicates import ReplicateFunction
 from crystallize_core.engine.session import Provenance, Session
@@ -57,7 +57,7 @@ class Run:
     ) -> None:
         self.experiment = experiment
         executor = experiment.stack.executor
-        names = tuple(condition.name for condition in experiment.conditions())
+        names = (BASELINE_CONDITION, *(t.name for t in experiment.treatments if not t.is_baseline))
         self.info = RunInfo(
             id=_new_id(),
             experiment=experiment.name,
