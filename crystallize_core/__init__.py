@@ -1,7 +1,7 @@
 """Reproducible, replicated experiments, made of plugins: the core.
 
 Everything that is public is here; the modules behind it are private but for `hookspecs`, the contract
-that plugin authors read, `errors`, and `testing`. Names are imported when they are first used, so that
+that plugin authors read, `errors`, `signing`, and `testing`. Names are imported when they are first used, so that
 importing the package, and a command line that only prints its help, costs next to nothing.
 """
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crystallize_core.artifact import Artifact, ArtifactList, ArtifactRecord, CellArtifact
+    from crystallize_core.asset import Asset
     from crystallize_core.builder import ExperimentBuilder
     from crystallize_core.context import (
         BASELINE_CONDITION,
@@ -78,6 +79,7 @@ __all__ = [
     "ArtifactError",
     "ArtifactList",
     "ArtifactRecord",
+    "Asset",
     "BasePlugin",
     "CellArtifact",
     "CellOutcome",
@@ -148,6 +150,7 @@ __all__ = [
 
 _HOMES = {
     "artifact": ("Artifact", "ArtifactList", "ArtifactRecord", "CellArtifact"),
+    "asset": ("Asset",),
     "builder": ("ExperimentBuilder",),
     "context": (
         "BASELINE_CONDITION",

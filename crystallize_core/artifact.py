@@ -54,6 +54,8 @@ class ArtifactRecord:
         size: Bytes.
         data: The content, until a plugin has stored it somewhere.
         uri: Where it was stored; None while it is only in memory.
+        signature: Proof that this user's run wrote the content, for formats that can run code when they are
+            read; hexadecimal digits. It differs between users, so that it is no part of any digest.
 
     """
 
@@ -63,6 +65,7 @@ class ArtifactRecord:
     size: int
     data: bytes | None = attrs.field(default=None, repr=False)
     uri: str | None = None
+    signature: str | None = attrs.field(default=None, repr=False)
 
     def stored_at(self, uri: str) -> None:
         """Note where the content is now and let go of the bytes; for plugins that store artifacts."""
@@ -106,8 +109,14 @@ class ArtifactLog:
     ) -> None:
         self._committed, self._staged, self._step, self._open = committed, staged, step, open_stage
 
-    def add(self, name: str, data: bytes | bytearray | memoryview | str) -> None:
+    def add(self, name: str, data: bytes | bytearray | memoryview | str, *, signature: str | None = None) -> None:
         """Write an artifact; text is encoded as UTF-8.
+
+        Args:
+            name: Relative name of the file.
+            data: The content.
+            signature: For plugins that write formats which run code when they are read: what
+                `crystallize_core.signing` made of the content, in hexadecimal digits. It is kept beside the content.
 
         Raises:
             ArtifactError: The name could leave its folder, was used in this step already, or the
@@ -128,7 +137,7 @@ class ArtifactLog:
         content = bytes(content)
         digest = hashlib.blake2b(content, digest_size=32).hexdigest()
         items = self._open().artifacts
-        items.append(ArtifactRecord(name, step, digest, len(content), content))
+        items.append(ArtifactRecord(name, step, digest, len(content), content, signature=signature))
         if items is not self._committed:
             self._staged = items
 
@@ -185,6 +194,11 @@ class CellArtifact:
     def uri(self) -> str | None:
         """Where it was stored; None while it is only in memory."""
         return self.record.uri
+
+    @property
+    def signature(self) -> str | None:
+        """Proof that this user's run wrote the content, where its format asks for one."""
+        return self.record.signature
 
     def stored_at(self, uri: str) -> None:
         """Note where the content is now; for plugins that store or move artifacts."""

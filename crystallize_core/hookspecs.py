@@ -32,6 +32,7 @@ import pluggy
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from crystallize_core.asset import Asset
     from crystallize_core.context import Event, FrozenContext
     from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 
@@ -253,6 +254,25 @@ def cache_dependencies(experiment: Any, step: Any, ctx: FrozenContext) -> Mappin
     """
 
 
+@hookspec(firstresult=True)
+def store_asset(experiment: Any, asset: Asset, ctx: FrozenContext) -> str | None:
+    """Called in the worker when a step returned an `Asset`, or a value where its annotation promises one.
+
+    Called after the attempt has succeeded and before it is committed: what is written through `ctx` (artifacts,
+    metrics, events) is committed, dropped and cached with the step. Where no plugin answers, the value just flows on.
+
+    Args:
+        experiment: The experiment; None where a pipeline runs on its own.
+        asset: What to store. A plain value was wrapped into the annotated type, and is `asset.data`.
+            `asset.name` is always set: by its author, or to the name of the step's output.
+        ctx: What the attempt saw; `ctx.step_name` is the step.
+
+    Returns:
+        Where it is now, a name or a URI; `None` or `NotImplemented` leaves it to the next plugin.
+
+    """
+
+
 @hookspec
 def describe_run(experiment: Any) -> Mapping[str, Any] | None:
     """Called in the coordinator when the run record is made.
@@ -271,7 +291,7 @@ HOOKS: Final[Mapping[str, Callable[..., Any]]] = {
 ANSWERING: Final = frozenset(
     {
         "cache_dependencies", "describe_run", "load_replicate", "run_experiment_loop", "should_stop", "step_options",
-        "wrap_step",
+        "store_asset", "wrap_step",
     }
 )  # fmt: skip
 """The hooks that return something; wrappers go around the others only."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from crystallize_core.asset import Asset
     from crystallize_core.context import Event, FrozenContext
     from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 
@@ -95,6 +96,9 @@ class BasePlugin:
 
     def cache_dependencies(self, experiment: Any, step: Any, ctx: FrozenContext) -> Mapping[str, Any] | None:
         """Say what else the output of a cacheable step depends on."""
+
+    def store_asset(self, experiment: Any, asset: Asset, ctx: FrozenContext) -> str | None:
+        """Store what a step returned, if it is of a type that this plugin is for."""
 
     def describe_run(self, experiment: Any) -> Mapping[str, Any] | None:
         """Add something to the run record."""

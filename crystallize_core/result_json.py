@@ -36,6 +36,7 @@ def result_to_dict(result: Result) -> dict[str, Any]:
         "artifacts": [
             {"replicate": a.replicate, "condition": a.condition}
             | {"name": a.name, "step": a.step, "digest": a.digest, "size": a.size, "uri": a.uri}
+            | ({} if a.signature is None else {"signature": a.signature})
             for a in result.artifacts
         ],
         "provenance": {
@@ -92,7 +93,9 @@ def _parts(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _artifact_from_dict(item: Mapping[str, Any]) -> CellArtifact:
-    record = ArtifactRecord(item["name"], item["step"], item["digest"], item["size"], None, item["uri"])
+    record = ArtifactRecord(
+        item["name"], item["step"], item["digest"], item["size"], None, item["uri"], item.get("signature")
+    )
     return CellArtifact(item["replicate"], item["condition"], record)
 
 

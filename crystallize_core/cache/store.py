@@ -6,11 +6,8 @@ read. What is damaged, half written, made by another user or signed with another
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import pickle
-import secrets
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,12 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from crystallize_core.errors import describe, warn_caller
+from crystallize_core.signing import SIGNATURE_SIZE, is_signed, sign, user_key
 
 __all__ = ["CacheWarning", "FileStore"]
 
 _MAGIC: Final = b"crystallize-entry-1\n"
-_SIGNATURE_SIZE: Final = 32
-_KEY_SIZE: Final = 32
 
 
 class CacheWarning(UserWarning):
@@ -33,36 +29,6 @@ class CacheWarning(UserWarning):
 def cache_folder() -> Path:
     """`CRYSTALLIZE_CACHE_DIR`, or `.cache` in the current folder."""
     return Path(os.environ.get("CRYSTALLIZE_CACHE_DIR") or ".cache")
-
-
-def _key_file() -> Path:
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(base) / "crystallize" / "cache.key"
-
-
-def _user_key() -> bytes:
-    """The key of this user, made at the first call; outside the cache, so that it does not travel with it."""
-    path = _key_file()
-    with suppress(FileNotFoundError):
-        key = path.read_bytes()
-        if len(key) == _KEY_SIZE:
-            return key
-    is_damaged = path.exists()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent)
-    try:
-        os.write(descriptor, secrets.token_bytes(_KEY_SIZE))
-        os.fsync(descriptor)
-        os.close(descriptor)
-        if is_damaged:
-            os.replace(name, path)  # noqa: PTH105 - beside the other calls that work on descriptors
-        else:
-            with suppress(FileExistsError):  # another process was first; its key is the key
-                os.link(name, path)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(name)  # noqa: PTH108 - as above
-    return path.read_bytes()
 
 
 class FileStore:
@@ -85,8 +51,8 @@ class FileStore:
             if not content.startswith(_MAGIC):
                 return None
             body = memoryview(content)[len(_MAGIC) :]
-            signature, payload = bytes(body[:_SIGNATURE_SIZE]), body[_SIGNATURE_SIZE:]
-            if not hmac.compare_digest(signature, self._sign(name, payload)):
+            signature, payload = bytes(body[:SIGNATURE_SIZE]), body[SIGNATURE_SIZE:]
+            if not is_signed(name, payload, signature, key=self._user_key()):
                 return None
             entry = pickle.loads(payload)  # noqa: S301 - signed with a key that only this user can read
         except OSError:
@@ -126,13 +92,14 @@ class FileStore:
         with suppress(OSError):
             self._write_file(name, text.encode())
 
-    def _sign(self, name: str, payload: bytes | memoryview) -> bytes:
+    def _sign(self, name: str, payload: bytes) -> bytes:
         # The name is signed too: an entry that was moved to another name is no entry of that name.
+        return sign(name, payload, key=self._user_key())
+
+    def _user_key(self) -> bytes:
         if self._key is None:
-            self._key = _user_key()
-        digest = hmac.new(self._key, name.encode(), hashlib.blake2b)
-        digest.update(payload)
-        return digest.digest()[:_SIGNATURE_SIZE]
+            self._key = user_key()
+        return self._key
 
     def _write_file(self, name: str, content: bytes) -> None:
         path = self.folder / name
