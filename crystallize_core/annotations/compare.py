@@ -109,7 +109,7 @@ class _Comparison:
         plain = [kind if keys is None else dict for kind, keys in zip(kinds, fields, strict=True)]
         if plain[0] is not plain[1] and exclude_each_other(plain[0], plain[1]):
             return True
-        if plain == [type, type]:
+        if all(kind is type for kind in plain):
             arguments = typing.get_args(one), typing.get_args(other)
             return all(arguments) and self.disagree(arguments[0][0], arguments[1][0], depth)
         return self._contents_disagree(contents_of(one), contents_of(other), depth)

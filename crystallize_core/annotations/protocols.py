@@ -87,8 +87,8 @@ def _has_member(kind: type, name: str) -> bool:
 
 
 def _makes_attributes(kind: type) -> bool:
-    """Whether it answers to any name; special methods are looked up on the class all the same."""
+    """Whether it answers to any name. Only what somebody wrote counts: every builtin class has `__getattribute__`."""
     return any(
-        "__getattr__" in vars(base) or (base is not object and "__getattribute__" in vars(base))
+        "__getattr__" in vars(base) or isinstance(vars(base).get("__getattribute__"), types.FunctionType)
         for base in kind.__mro__
     )
