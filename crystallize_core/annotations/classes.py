@@ -50,13 +50,13 @@ def exclude_each_other(one: type, other: type) -> bool:
         Undecided: One of them has too many subclasses to look at.
 
     """
-    if _is_magic(one) or _is_magic(other):
+    if _fits(one, other) or _fits(other, one) or _is_magic(one) or _is_magic(other):
         return False
     if _is_open(one) or _is_open(other):  # of two descriptions without a concrete class, many a class could be both
         concrete = other if _is_open(one) else one
         if _is_open(concrete) or inspect.isabstract(concrete):
             return False
-    candidates = itertools.chain((one, other), _STANDARD, _family(one), _family(other))
+    candidates = itertools.chain(_STANDARD, _family(one), _family(other))
     return not any(_fits(kind, one) and _fits(kind, other) for kind in candidates)
 
 

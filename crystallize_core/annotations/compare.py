@@ -30,7 +30,7 @@ import attrs
 
 from crystallize_core.annotations.classes import Undecided, exclude_each_other
 from crystallize_core.annotations.contents import Contents, contents_of, fields_of
-from crystallize_core.annotations.forms import UNIONS, UNKNOWN, bare, outer, written
+from crystallize_core.annotations.forms import UNKNOWN, bare, is_union, outer, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,12 +55,15 @@ def mismatch(produced: Any, expected: Any) -> str | None:
     if produced is expected or expected is Any or produced is Any:
         return None
     try:
-        plain = type(produced) is type and type(expected) is type  # without metaclasses, asking is quick and safe
-        if plain and (issubclass(produced, expected) or issubclass(expected, produced)):
-            return None
-        if not _Comparison().disagree(produced, expected, _DEEPEST):
-            return None
+        if type(produced) is type and type(expected) is type:  # most annotations; without a metaclass, asking is quick
+            if issubclass(produced, expected) or issubclass(expected, produced):
+                return None
+            certain = exclude_each_other(produced, expected)
+        else:
+            certain = _Comparison().disagree(produced, expected, _DEEPEST)
     except Exception:  # noqa: BLE001 - a foreign class may do anything when it is asked; then nothing is certain
+        return None
+    if not certain:
         return None
     texts = written(produced), written(expected)
     if texts[0] == texts[1]:
@@ -79,13 +82,13 @@ class _Comparison:
         self.left -= 1
         if self.left < 0 or depth < 0:
             raise Undecided
-        if one is other:
+        if one is other or (type(one) is type(other) is types.GenericAlias and one == other):
             return False
         one, other = bare(one), bare(other)
         if one is other or one is UNKNOWN or other is UNKNOWN:
             return False
         for this, that in ((one, other), (other, one)):
-            if any(typing.get_origin(this) is union for union in UNIONS):
+            if is_union(this):
                 return all(self.disagree(member, that, depth - 1) for member in typing.get_args(this))
         for this, that in ((one, other), (other, one)):
             if typing.get_origin(this) is Literal:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from crystallize_core.errors import safe_str
 
-__all__ = ["UNIONS", "UNKNOWN", "bare", "is_empty_tuple", "modifier_of", "outer", "written"]
+__all__ = ["UNKNOWN", "bare", "is_empty_tuple", "is_union", "modifier_of", "outer", "written"]
 
 
 class _Unknown:
@@ -28,7 +28,6 @@ class _Unknown:
 UNKNOWN: Final = _Unknown()
 """Stands for an annotation that is not there, cannot be read or does not say anything; it agrees with every other."""
 
-UNIONS: Final = (typing.Union, types.UnionType)
 # What says nothing. A function that never returns produces no value that could be wrong.
 _SAYS_NOTHING: Final = (Any, object, typing.Never, typing.NoReturn, typing.Generic, typing.Protocol, UNKNOWN)
 # What stands around an annotation and leaves the values as they are; by name, as `typing_extensions` has them too.
@@ -71,7 +70,7 @@ def _inside(annotation: Any) -> Any:
         return bool
     if type(origin).__name__ == "TypeAliasType":
         return origin.__value__  # its parameters stay type variables, which say little
-    if isinstance(origin, type) or origin is Literal or any(origin is union for union in UNIONS):
+    if isinstance(origin, type) or origin is Literal or origin is typing.Union:
         return annotation
     return UNKNOWN
 
@@ -104,6 +103,12 @@ def outer(annotation: Any) -> Any:
     origin = typing.get_origin(annotation)
     kind = annotation if origin is None else origin
     return kind if isinstance(kind, type) else UNKNOWN
+
+
+def is_union(annotation: Any) -> bool:
+    """Whether it is `int | None`, in any spelling."""
+    origin = typing.get_origin(annotation)
+    return origin is typing.Union or origin is types.UnionType
 
 
 def is_empty_tuple(annotation: Any) -> bool:
@@ -142,7 +147,7 @@ def _written(annotation: Any, *, qualified: bool, depth: int) -> str:
     if origin is typing.Annotated:
         return _written(arguments[0], qualified=qualified, depth=depth)
     inside = [_written(item, qualified=qualified, depth=depth - 1) for item in arguments]
-    if any(origin is union for union in UNIONS):
+    if is_union(annotation):
         return " | ".join(dict.fromkeys(inside))
     if isinstance(annotation, list):  # the parameters of a Callable
         return f"[{', '.join(_written(item, qualified=qualified, depth=depth - 1) for item in annotation)}]"

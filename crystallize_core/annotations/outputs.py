@@ -7,7 +7,7 @@ from collections import abc
 from typing import Any
 
 from crystallize_core.annotations.contents import contents_of, fields_of
-from crystallize_core.annotations.forms import UNIONS, UNKNOWN, bare, outer
+from crystallize_core.annotations.forms import UNKNOWN, bare, is_union, outer
 
 __all__ = ["element_of"]
 
@@ -33,7 +33,7 @@ def element_of(produced: Any, position: int, count: int, key: str | None = None)
 
 def _element(produced: Any, position: int, count: int, key: str | None) -> Any:
     kind = bare(produced)
-    if any(typing.get_origin(kind) is union for union in UNIONS):
+    if is_union(kind):
         # A step that returns None in place of its outputs fails, so the other members tell.
         found = [_element(member, position, count, key) for member in typing.get_args(kind) if member is not type(None)]
         return UNKNOWN if any(element is UNKNOWN for element in found) else typing.Union[tuple(found)]  # noqa: UP007 - their number is not known

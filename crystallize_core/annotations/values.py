@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from crystallize_core.annotations.classes import stands_for
 from crystallize_core.annotations.contents import contents_of, fields_of
-from crystallize_core.annotations.forms import UNIONS, UNKNOWN, bare, outer, written
+from crystallize_core.annotations.forms import UNKNOWN, bare, is_union, outer, written
 from crystallize_core.annotations.protocols import has_attribute, is_protocol
 
 __all__ = ["fails_check"]
@@ -36,7 +36,7 @@ def fails_check(value: Any, expected: Any) -> str | None:
 def _is_one(value: Any, expected: Any) -> bool:
     kind = bare(expected)
     origin = typing.get_origin(kind)
-    if any(origin is union for union in UNIONS):
+    if is_union(kind):
         return any(_is_one(value, member) for member in typing.get_args(kind))
     if origin is Literal:
         return any(_is_choice(value, choice) for choice in typing.get_args(kind))
@@ -66,7 +66,7 @@ def _is_choice(value: Any, choice: Any) -> bool:
 def _is_class(value: type, expected: Any) -> bool:
     """Whether a class is one of those that `type[expected]` describes."""
     kind = bare(expected)
-    if any(typing.get_origin(kind) is union for union in UNIONS):
+    if is_union(kind):
         return any(_is_class(value, member) for member in typing.get_args(kind))
     whole = outer(kind)
     return whole is UNKNOWN or is_protocol(whole) or issubclass(value, whole) or stands_for(value, whole)
