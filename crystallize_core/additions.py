@@ -21,11 +21,15 @@ from crystallize_core.signature import signature_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["keys_added_by"]
+__all__ = ["keys_added_by", "looks_at_state"]
 
 _WRITERS = ("add", "override", "__setitem__")
+_BLIND = ("attempt", "emit", "logger", "record", "rng", "run", "step_name")
+_LOGS = ("artifacts", "metrics")
 _LOADS = ("LOAD_FAST", "LOAD_DEREF", "LOAD_CLOSURE", "LOAD_CLASSDEREF")
-_CONSTANT_LOADS = ("LOAD_CONST", "LOAD_GLOBAL", "LOAD_NAME")
+_CONSTANT_BLIND = ("attempt", "emit", "logger", "record", "rng", "run", "step_name")
+_LOGS = ("artifacts", "metrics")
+_LOADS = ("LOAD_CONST", "LOAD_GLOBAL", "LOAD_NAME")
 _NOISE = ("PUSH_NULL", "PRECALL", "RESUME", "CACHE", "EXTENDED_ARG", "NOP", "COPY_FREE_VARS")
 
 
@@ -37,8 +41,6 @@ def keys_added_by(function: Callable[..., Any], ctx_name: str | None = None) -> 
         ctx_name: The name of the parameter that is the context; default as its signature says.
 
     """
-    while isinstance(function, functools.partial):
-        function = function.func
     if ctx_name is None:
         try:
             signature = signature_of(function)
@@ -47,11 +49,8 @@ def keys_added_by(function: Callable[..., Any], ctx_name: str | None = None) -> 
         ctx_name = signature.ctx or signature.maybe_ctx
         if ctx_name is None:
             return frozenset()
-    target: Any = function
-    if not isinstance(target, (types.FunctionType, types.MethodType)):
-        target = getattr(type(target), "__call__", target)  # noqa: B004 - the method itself is wanted
-    target = getattr(target, "__func__", target)
-    if hasattr(target, "__wrapped__") or not isinstance(target, types.FunctionType):
+    target = _plain_function(function)
+    if target is None:
         return None
     found: set[str] = set()
     for code in _nested(target.__code__):
@@ -60,6 +59,44 @@ def keys_added_by(function: Callable[..., Any], ctx_name: str | None = None) -> 
             return None
         found |= keys
     return frozenset(found)
+
+
+def looks_at_state(function: Callable[..., Any], ctx_name: str) -> bool:
+    """Whether calling `function` may depend on what other steps wrote: values, metrics, artifacts of the cell.
+
+    False is certain: then it only records, emits, draws and logs.
+    """
+    target = _plain_function(function)
+    return target is None or any(_looks(code, ctx_name) for code in _nested(target.__code__))
+
+
+def _looks(code: types.CodeType, ctx_name: str) -> bool:
+    instructions = [i for i in dis.get_instructions(code) if i.opname not in _NOISE]
+    for at, instruction in enumerate(instructions):
+        if not _loads(instruction, ctx_name) or instruction.opname == "LOAD_CLOSURE":
+            continue
+        if isinstance(instruction.argval, tuple) and ctx_name in instruction.argval[:-1]:
+            return True
+        use, then = [*instructions[at + 1 : at + 3], None, None][:2]
+        if use is None or not _is_attribute(use):
+            return True
+        if use.argval in _LOGS:
+            if then is None or not _is_attribute(then) or then.argval != "add":
+                return True
+        elif use.argval not in _BLIND:
+            return True
+    return False
+
+
+def _plain_function(function: Any) -> types.FunctionType | None:
+    """The function whose code runs when this is called; None if that is not certain."""
+    target: Any = function
+    while isinstance(target, functools.partial):
+        target = target.func
+    if not isinstance(target, (types.FunctionType, types.MethodType)):
+        target = getattr(type(target), "__call__", target)  # noqa: B004 - the method itself is wanted
+    target = getattr(target, "__func__", target)
+    return target if isinstance(target, types.FunctionType) and not hasattr(target, "__wrapped__") else None
 
 
 def _nested(code: types.CodeType) -> Iterator[types.CodeType]:

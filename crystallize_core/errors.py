@@ -19,6 +19,7 @@ pickling with both, so that a failure in a worker reads the same as one next doo
     │   └── PluginOrderError       before/after constraints that contradict each other
     ├── RunError                   something failed while an experiment ran
     │   ├── StepError              a step raised; the cause is what it raised
+    │   ├── OutputError            a step returned something else than the outputs that it declares
     │   ├── HookError              a hook of an essential plugin raised
     │   ├── DatasourceError        the datasource raised
     │   ├── TreatmentError         a treatment raised
@@ -57,6 +58,7 @@ __all__ = [
     "FingerprintError",
     "HookError",
     "NotSendableError",
+    "OutputError",
     "PluginError",
     "PluginOrderError",
     "RemoteError",
@@ -248,6 +250,10 @@ class RunError(CrystallizeError):
 
 class StepError(RunError):
     """A step raised; `__cause__` is what it raised."""
+
+
+class OutputError(RunError):
+    """A step returned something else than the outputs that it declares."""
 
 
 class HookError(RunError):

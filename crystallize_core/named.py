@@ -56,7 +56,7 @@ class Step(PipelineStep):
         self.execution_group = settings["execution_group"]
         self.tags = dict(settings["tags"] or {})
         self.condition: Callable[..., Any] | None = settings["condition"]
-        self._signature = signature_of(function)
+        self._signature = signature_of(function, by_name=True)
         asked = {name: settings[name] for name in ("timeout", "resources", "condition")} | {"retry": self.retry or None}
         given = {**settings["options"], **{name: value for name, value in asked.items() if value is not None}}
         self._options = merged_options(self._name, given, carried_options(function, self._name))

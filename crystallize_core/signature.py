@@ -55,13 +55,14 @@ class Signature:
         return tuple(name for name in self.order if self.others.get(name, REQUIRED) is REQUIRED)
 
 
-def signature_of(function: Callable[..., Any], *, takes_data: bool = True) -> Signature:
+def signature_of(function: Callable[..., Any], *, takes_data: bool = True, by_name: bool = False) -> Signature:
     """The signature of a function, method, partial or callable object.
 
     Args:
         function: What will be called.
         takes_data: Whether the first parameter may be the data; False for datasources and treatments,
             whose first parameter is the context.
+        by_name: Whether every parameter is known by its name, so that no place has a meaning.
 
     Raises:
         DefinitionError: It has no signature that can be read, as some functions written in C.
@@ -78,13 +79,17 @@ def signature_of(function: Callable[..., Any], *, takes_data: bool = True) -> Si
     positional = [p for p in named if p.kind in _POSITIONAL]
     names = [p.name for p in named]
     ctx = _context_parameter(named)
+    if by_name:
+        ctx, takes_data = "ctx" if "ctx" in names else ctx if ctx != "context" else None, False
     data = _data_parameter(names, positional, ctx) if takes_data else None
     rest = [p for p in positional if p.name not in (data, ctx)]
     maybe = None
     by_position = ctx is None and data != "data" and bool(rest) and rest[0] is _first_after(positional, data)
     if by_position and rest[0].default is REQUIRED:
         maybe = rest[0].name
-    if not takes_data and ctx is None:
+    if by_name:
+        maybe = None
+    elif not takes_data and ctx is None:
         ctx, maybe = maybe, None
     return Signature(
         data=data,

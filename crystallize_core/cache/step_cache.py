@@ -5,33 +5,34 @@ parameters, and the content of its input. Which context keys it read is known on
 names of what it read are kept beside the entries of an input, and an entry is found under the digest of
 the values that these names have now. That a step reads other keys when a value changes does no harm:
 what it read first is the same in both runs up to the point where a value differed.
+
+A step may ask for another strategy: without its code (`input_hash`), or with a key of the user's own, which
+then stands for everything.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from crystallize_core.artifact import ArtifactRecord
+from crystallize_core.assets import Assets
+from crystallize_core.cache.dependencies import PLUGIN, current, names_read, parameter_name
 from crystallize_core.cache.store import CacheWarning, FileStore
-from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY, SEED_USED_KEY, Event, FrozenContext, StepContext
-from crystallize_core.errors import FingerprintError, warn_caller
+from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY, Event, StepContext
+from crystallize_core.errors import DefinitionError, FingerprintError, warn_caller
 from crystallize_core.fingerprint import content_digest
-from crystallize_core.resource import ResourceFactory
-from crystallize_core.state import ABSENT, ALL_KEYS, CellState, Metric
+from crystallize_core.signature import REQUIRED
+from crystallize_core.state import CellState, Metric
 
 if TYPE_CHECKING:
-    from crystallize_core.wiring import WiredStep
+    from crystallize_core.wiring import Fill, WiredStep
 
 __all__ = ["Entry", "Lookup", "StepCache"]
-
-_CONTEXT: Final = "context"
-_SERVICE: Final = "service"
-_PLUGIN: Final = "plugin"
-_LOOK: Final = "look"
 
 
 @attrs.frozen
@@ -67,76 +68,118 @@ class Lookup:
         entry: What was found, or None.
         name: Where entries of this step and input are; None where they cannot be named.
         answers: What plugins say that the output may depend on, by plugin and name.
+        found_in: The store that had it.
+        full_name: The name of the entry that was found.
 
     """
 
     entry: Entry | None = None
     name: str | None = None
     answers: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
+    found_in: FileStore | None = None
+    full_name: str | None = None
 
 
 class StepCache:
     """The entries of one step.
 
     Args:
-        step_hash: The digest of the step's code and parameters; None where it has none.
-        wired: The step, and which of its parameters come from the context.
-        dependencies: Asks plugins what else the output depends on.
-        store: Where entries are kept.
+        wired: The step, and where its parameters come from.
+        ask: Asks plugins what else the output depends on.
+        reads: The stores in which entries are looked for, the first one first.
+        keeps: The stores in which entries are kept.
+        earlier: The store among these that holds an earlier run.
+        quiet: Whether to say nothing of outputs that cannot be kept, because nobody asked for it.
 
     """
 
-    def __init__(self, step_hash: str | None, wired: WiredStep, dependencies: Any, store: FileStore) -> None:
-        self._hash, self._name, self._ask, self._store = step_hash, wired.name, dependencies, store
-        self._filled = {f"{_CONTEXT}:{fill.parameter}" for fill in wired.fills if fill.source == "context"}
-        self._warned = False
-
-    @classmethod
-    def of(cls, wired: WiredStep, dependencies: Any, store: FileStore | None = None) -> StepCache:
-        """The cache of a step; one that has no stable digest is warned about and never cached."""
-        cache = cls(None, wired, dependencies, store or FileStore())
-        try:
-            cache._hash = wired.step.step_hash
-            if wired.name != wired.step.name:  # the second of its name is told apart, because it can ask for its name
-                cache._hash = content_digest((cache._hash, wired.name))
-        except FingerprintError as error:
-            cache._warn(f"its code or parameters have no stable digest ({error})")
-        return cache
+    def __init__(
+        self,
+        wired: WiredStep,
+        ask: Callable[[Any], Iterable[tuple[str, Mapping[str, Any] | None]]],
+        reads: Sequence[FileStore],
+        keeps: Sequence[FileStore],
+        *,
+        earlier: FileStore | None = None,
+        quiet: bool = False,
+    ) -> None:
+        self._wired, self._name, self._ask = wired, wired.name, ask
+        self._reads, self._keeps, self._earlier, self._quiet = reads, keeps, earlier, quiet
+        strategy = wired.step.cache_strategy
+        self._own_key = strategy if callable(strategy) else None
+        self._filled = {parameter_name(fill) for fill in wired.fills if fill.source == "context"}
+        self._assets = tuple(fill for fill in wired.fills if fill.key is not None and fill.source != "context")
+        self._hash: str | None = None
+        self._has_no_hash = self._warned = False
 
     def look_up(self, data: Any, state: CellState) -> Lookup:
-        """Find the entry of this step for this input in this context."""
-        if self._hash is None:
+        """Find the entry of this step for this input in this context.
+
+        Raises:
+            DefinitionError: A key function of the user's own gave something else than text.
+
+        """
+        step_hash = self._step_hash()
+        if step_hash is None:
             return Lookup()
+        if self._own_key is not None:
+            name = f"{step_hash}/{content_digest(self._key_of(data, state))}"
+            return self._found(name, name) or Lookup(None, name)
         try:
-            name = f"{self._hash}/{content_digest(data)}"
+            name = f"{step_hash}/{self._input_digest(data)}"
         except FingerprintError as error:
             self._warn(f"its input has no stable digest ({error})")
             return Lookup()
         view = StepContext(_state=state, step_name=self._name)
         answers = {plugin: found for plugin, found in self._ask(view) if found is not None}
-        for names in _recorded(self._store.read_text(f"{name}.json")):
+        for names in self._recorded(name):
             try:
-                values = {key: _current(key, self._name, state, answers) for key in names}
-                found = self._store.read(_entry_name(name, values))
+                values = {key: current(key, self._name, state, answers) for key in names}
             except (FingerprintError, KeyError):
                 continue  # a dependency that cannot be compared is not the same
-            if found is not None and (entry := _as_entry(found)) is not None:
-                return Lookup(entry, name, answers)
+            found = self._found(name, _entry_name(name, values), answers)
+            if found is not None:
+                return found
         return Lookup(None, name, answers)
+
+    def _found(self, name: str, full: str, answers: Mapping[str, Mapping[str, Any]] | None = None) -> Lookup | None:
+        for store in self._reads:
+            found = store.read(full)
+            if found is not None and (entry := _as_entry(found)) is not None:
+                return Lookup(entry, name, answers or {}, store, full)
+        return None
+
+    def is_earlier(self, lookup: Lookup) -> bool:
+        """Whether an entry came from an earlier run, and not from the cache."""
+        return lookup.found_in is not None and lookup.found_in is self._earlier
+
+    def keep_found(self, lookup: Lookup) -> None:
+        """Keep what was found where it is to be kept as well."""
+        if lookup.found_in is None or lookup.full_name is None or lookup.name is None:
+            return
+        for store in self._keeps:
+            if store is not lookup.found_in and store.adopt(lookup.full_name, lookup.found_in):
+                text = lookup.found_in.read_text(f"{lookup.name}.json")
+                if text is not None:
+                    self._merge_names(store, lookup.name, _recorded(text))
 
     def store(self, lookup: Lookup, output: Any, ctx: StepContext) -> None:
         """Keep what the step came to, under what it depended on."""
         if lookup.name is None or ("attempt" in ctx._looked and ctx._attempt > 1):  # noqa: SLF001 - as in all of this file
             return
-        state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
-        names = sorted(
-            self._filled | _read_names(ctx) | {f"{_PLUGIN}:{p}:{n}" for p, found in self._ask(ctx) for n in found or ()}
-        )
-        try:
-            values = {key: _current(key, self._name, state, lookup.answers) for key in names}
-        except (FingerprintError, KeyError) as error:
-            self._warn(f"something that it read has no stable digest ({error})")
-            return
+        full = lookup.name
+        if self._own_key is None:
+            state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
+            asked = {f"{PLUGIN}:{plugin}:{name}" for plugin, found in self._ask(ctx) for name in found or ()}
+            names = sorted(self._filled | names_read(ctx) | asked)
+            try:
+                values = {key: current(key, self._name, state, lookup.answers) for key in names}
+            except (FingerprintError, KeyError) as error:
+                self._warn(f"something that it read has no stable digest ({error})")
+                return
+            for store in self._keeps:
+                self._merge_names(store, lookup.name, [names])
+            full = _entry_name(lookup.name, values)
         stage = ctx._stage  # noqa: SLF001 - as above
         entry = {
             "output": output,
@@ -145,52 +188,84 @@ class StepCache:
             "events": getattr(stage, "events", []),
             "added": getattr(stage, "added", {}),
         }
-        recorded = _recorded(self._store.read_text(f"{lookup.name}.json"))
-        if names not in recorded:
-            self._store.write_text(f"{lookup.name}.json", json.dumps([*recorded, names]))
-        self._store.write(_entry_name(lookup.name, values), entry, step=self._name)
+        first, *others = self._keeps
+        if first.write(full, entry, step=self._name, quiet=self._quiet):
+            for other in others:
+                other.adopt(full, first)
+
+    # What an entry stands under -------------------------------------------------------------------
+
+    def _step_hash(self) -> str | None:
+        """The digest of the step, made when it is first needed; None where it has none."""
+        if self._hash is None and not self._has_no_hash:
+            step, name = self._wired.step, self._name
+            try:
+                if self._own_key is not None:
+                    found = content_digest(("step by a key of its own", step.name))
+                elif step.cache_strategy == "input_hash":
+                    found = content_digest(("step by its inputs", step.name, dict(step.params)))
+                else:
+                    found = step.step_hash
+                # The second of its name is told apart, because it can ask for its name.
+                self._hash = found if name == step.name else content_digest((found, name))
+            except FingerprintError as error:
+                self._has_no_hash = True
+                self._warn(f"its code or parameters have no stable digest ({error})")
+        return self._hash
+
+    def _input_digest(self, data: Any) -> str:
+        if not isinstance(data, Assets):
+            return content_digest(data)
+        given = {fill.parameter: _digest_of(fill, data) for fill in self._assets}
+        if len(given) == 1 and not self._wired.step.is_named:
+            return next(iter(given.values()))  # the data alone, as in a chain
+        return content_digest(given)
+
+    def _key_of(self, data: Any, state: CellState) -> str:
+        assert self._own_key is not None
+        fills = self._wired.fills
+        inputs = {fill.parameter: _value_of(fill, data) for fill in fills if fill.source not in _NO_INPUT}
+        found = self._own_key(self._wired.step, inputs, MappingProxyType(state.values))
+        if not isinstance(found, str):
+            message = f"the cache function of step {self._name!r} must return text, found {type(found).__qualname__}"
+            raise DefinitionError(message, step=self._name)
+        return found
+
+    # Names that were read -------------------------------------------------------------------------
+
+    def _recorded(self, name: str) -> Iterator[list[str]]:
+        met: list[list[str]] = []
+        for store in self._reads:
+            for names in _recorded(store.read_text(f"{name}.json")):
+                if names not in met:
+                    met.append(names)
+                    yield names
+
+    def _merge_names(self, store: FileStore, name: str, more: Iterable[list[str]]) -> None:
+        recorded = _recorded(store.read_text(f"{name}.json"))
+        new = [names for names in more if names not in recorded]
+        if new:
+            store.write_text(f"{name}.json", json.dumps([*recorded, *new]))
 
     def _warn(self, reason: str) -> None:
-        if not self._warned:
+        if not self._warned and not self._quiet:
             self._warned = True
             warn_caller(f"step {self._name!r} is not cached: {reason}", CacheWarning)
 
 
-def _read_names(ctx: FrozenContext) -> set[str]:
-    """What the step read: context keys, and attributes that plugins provide."""
-    fields = ctx.__dict__
-    names = {f"{_CONTEXT}:{key}" for key in fields.get("_reads") or ()}
-    state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
-    names |= {f"{_LOOK}:{what}" for what in fields.get("_looked") or ()}
-    return names | {f"{_SERVICE}:{name}" for name in state.services if name in fields and name not in state.untracked}
+_NO_INPUT = ("ctx", "parameters", "context", "artifact")
 
 
-def _current(name: str, step: str, state: CellState, answers: Mapping[str, Mapping[str, Any]]) -> str:
-    """The digest of what `name` stands for now, for the step of that name.
+def _value_of(fill: Fill, data: Any) -> Any:
+    """The value of a parameter that is filled without the context."""
+    if fill.source == "data" and fill.key is None:
+        return data
+    return data.get(fill.key, fill.value) if fill.key is not None else fill.value
 
-    Raises:
-        FingerprintError: It has no stable digest.
-        KeyError: Nothing knows that name any more.
 
-    """
-    kind, _, key = name.partition(":")
-    values = state.values
-    if kind == _CONTEXT:
-        if key == ALL_KEYS:
-            return content_digest(tuple(values))
-        value = values.get(key, ABSENT)
-        if isinstance(value, ResourceFactory):
-            value = ("resource", value.function)  # its key tells it from others in this process only
-        return "absent" if value is ABSENT else content_digest(value)
-    if kind == _SERVICE:
-        # What a plugin provides (a random stream) may depend on all that tells one step of one cell from another.
-        return content_digest([step, *(values.get(part) for part in (REPLICATE_KEY, CONDITION_KEY, SEED_USED_KEY))])
-    if kind == _LOOK and key == "attempt":
-        return "1"  # what a later attempt came to is not stored
-    if kind == _LOOK:
-        return content_digest(state.metrics if key == "metrics" else getattr(state.run, "id", None))
-    plugin, _, dependency = key.partition(":")
-    return content_digest(answers[plugin][dependency])
+def _digest_of(fill: Fill, data: Assets) -> str:
+    """The digest of what fills a parameter; of its default, where nobody made it."""
+    return data.digest(fill.key) if fill.key in data or fill.value is REQUIRED else content_digest(fill.value)
 
 
 def _entry_name(name: str, values: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,9 +18,11 @@ from typing import Any, Final
 from crystallize_core.errors import describe, warn_caller
 from crystallize_core.signing import SIGNATURE_SIZE, is_signed, sign, user_key
 
-__all__ = ["CacheWarning", "FileStore"]
+__all__ = ["STEP_FILE", "CacheWarning", "FileStore", "cache_folder"]
 
 _MAGIC: Final = b"crystallize-entry-1\n"
+STEP_FILE: Final = "step"
+"""Beside the entries of a step: its name, for people and for those who look for its entries."""
 
 
 class CacheWarning(UserWarning):
@@ -36,18 +39,24 @@ class FileStore:
 
     Args:
         folder: Default: `CRYSTALLIZE_CACHE_DIR`, else `.cache` in the current folder.
+        lifetime: Seconds after which an entry counts no more; default never.
 
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, lifetime: float | None = None) -> None:
         self.folder = cache_folder() if folder is None else folder
+        self._lifetime = lifetime
         self._key: bytes | None = None
-        self._broken = self._unpicklable = False
+        self._broken = False
+        self._warned: set[str] = set()
 
     def read(self, name: str) -> dict[str, Any] | None:
         """The entry of that name, or None if there is none that can be trusted."""
+        path = self.folder / f"{name}.pkl"
         try:
-            content = (self.folder / f"{name}.pkl").read_bytes()
+            if self._lifetime is not None and time.time() - path.stat().st_mtime > self._lifetime:
+                return None
+            content = path.read_bytes()
             if not content.startswith(_MAGIC):
                 return None
             body = memoryview(content)[len(_MAGIC) :]
@@ -59,26 +68,60 @@ class FileStore:
             return None
         except Exception:  # noqa: BLE001 - an entry that cannot be read back, for whatever reason, is a miss
             return None
-        return entry if isinstance(entry, dict) else None
+        if not isinstance(entry, dict):
+            return None
+        with suppress(OSError):  # what was used last is thrown away last; see `upkeep.py`
+            os.utime(path, (time.time(), path.stat().st_mtime))
+        return entry
 
-    def write(self, name: str, entry: Mapping[str, Any], *, step: str) -> None:
-        """Keep an entry; what cannot be kept is said once and costs nothing else."""
+    def write(self, name: str, entry: Mapping[str, Any], *, step: str, quiet: bool = False) -> bool:
+        """Keep an entry and tell whether that went well; what cannot be kept is said once and costs nothing else.
+
+        Args:
+            name: Its name: the step's digest and that of what it was given, with a slash between them.
+            entry: What to keep.
+            step: The name of the step, for the message and for whoever looks for its entries.
+            quiet: Whether an output that cannot be pickled is left out without a word.
+
+        """
         if self._broken:
-            return
+            return False
         try:
             payload = pickle.dumps(dict(entry), protocol=5)
         except Exception as error:  # noqa: BLE001 - foreign objects may raise anything when pickled
-            if not self._unpicklable:
-                self._unpicklable = True
+            if not quiet and step not in self._warned:
+                self._warned.add(step)
                 text = f"step {step!r} is not cached: its output cannot be pickled ({describe(error)})"
                 warn_caller(text, CacheWarning)
-            return
+            return False
         try:
             self._write_file(f"{name}.pkl", _MAGIC + self._sign(name, payload) + payload)
+            label = self.folder / name.partition("/")[0] / STEP_FILE
+            if not label.exists():
+                self._write_file(f"{name.partition('/')[0]}/{STEP_FILE}", step.encode("utf-8", "replace"))
         except OSError as error:
             self._broken = True
             text = f"nothing is cached from here on: {self.folder} cannot be written ({error})"
             warn_caller(text, CacheWarning)
+            return False
+        return True
+
+    def adopt(self, name: str, other: FileStore) -> bool:
+        """Take over the entry of that name from another store, as a link where the file system can."""
+        source, target = other.folder / f"{name}.pkl", self.folder / f"{name}.pkl"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                return True
+            try:
+                os.link(source, target)
+            except FileNotFoundError:
+                return False
+            except OSError:  # another file system, or one without links
+                self._write_file(f"{name}.pkl", source.read_bytes())
+        except OSError:
+            return target.exists()
+        return True
 
     def read_text(self, name: str) -> str | None:
         """A small text that is kept beside the entries, or None."""

@@ -4,6 +4,9 @@ A policy gets `call(data, ctx)`. Each call makes a fresh view of the cell for th
 starts from the same state as the one before it and leaves nothing when it fails. The context that the
 policy itself holds remembers which attempt succeeded last; the engine commits that one and no other. An
 attempt that was given up and still runs in some thread holds a view that nobody will commit.
+
+What an attempt is given it may change before it fails, so that each attempt gets a copy where more than one
+can be made. A policy that never makes a second one says so, and then nothing is copied.
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from crystallize_core.assets import Assets
 from crystallize_core.context import StepContext, forget_reads
+from crystallize_core.copying import hand_out
 from crystallize_core.errors import HookError
 from crystallize_core.state import CellState
 
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
     from crystallize_core.engine.hooks import HookCalls
     from crystallize_core.wiring import WiredStep
 
-__all__ = ["PolicyContext", "attempts_of"]
+__all__ = ["Attempts", "PolicyContext", "failure_reporter"]
 
 
 class PolicyContext(StepContext):
@@ -106,38 +111,60 @@ class PolicyContext(StepContext):
         return winner
 
 
-def attempts_of(wired: WiredStep, hooks: HookCalls, experiment: Any) -> Callable[[Any, Any], Any]:
-    """The `call` that policies get: one attempt of the step, sync or async as the step is."""
-    step, invoke = wired.step, wired.invoke
+class Attempts:
+    """What policies call for one attempt of a step: `call(data, ctx)`, sync or async as the step is.
 
-    def started(ctx: PolicyContext) -> StepContext:
+    Args:
+        wired: The step.
+        hooks: Of them, `before_step` is called for each attempt.
+        experiment: What hooks get.
+
+    Attributes:
+        call: Runs one attempt.
+        copies: Whether each attempt gets a copy of the data.
+
+    """
+
+    def __init__(self, wired: WiredStep, hooks: HookCalls, experiment: Any) -> None:
+        self._wired, self._hooks, self._experiment = wired, hooks, experiment
+        self._invoke = wired.invoke
+        # What several steps take is copied for each of them in any case.
+        self._keys = [fill.key for fill in wired.fills if fill.key is not None]
+        self.copies = True
+        self.call: Callable[[Any, Any], Any] = self._async_attempt if wired.step.is_async else self._attempt
+
+    def _attempt(self, data: Any, ctx: PolicyContext) -> Any:
+        view = self._started(ctx)
+        try:
+            output = self._invoke(self._given(data) if self.copies else data, view)
+        except BaseException as error:
+            ctx.fail(view, error)
+            raise
+        ctx.succeed(view)
+        return output
+
+    async def _async_attempt(self, data: Any, ctx: PolicyContext) -> Any:
+        view = self._started(ctx)
+        try:
+            output = await self._invoke(self._given(data) if self.copies else data, view)
+        except BaseException as error:
+            ctx.fail(view, error)
+            raise
+        ctx.succeed(view)
+        return output
+
+    def _started(self, ctx: PolicyContext) -> StepContext:
         view = ctx.begin()
+        hooks = self._hooks
         if hooks.before_step is not None:
-            hooks.before_step(experiment, step, view)
+            hooks.before_step(self._experiment, self._wired.step, view)
             forget_reads(view)
         return view
 
-    def attempt(data: Any, ctx: PolicyContext) -> Any:
-        view = started(ctx)
-        try:
-            output = invoke(data, view)
-        except BaseException as error:
-            ctx.fail(view, error)
-            raise
-        ctx.succeed(view)
-        return output
-
-    async def async_attempt(data: Any, ctx: PolicyContext) -> Any:
-        view = started(ctx)
-        try:
-            output = await invoke(data, view)
-        except BaseException as error:
-            ctx.fail(view, error)
-            raise
-        ctx.succeed(view)
-        return output
-
-    return async_attempt if step.is_async else attempt
+    def _given(self, data: Any) -> Any:
+        if isinstance(data, Assets):
+            return {key: hand_out(data[key]) for key in self._keys if key in data}
+        return hand_out(data)
 
 
 def failure_reporter(

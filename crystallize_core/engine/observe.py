@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from crystallize_core.context import StepContext
+from crystallize_core.engine.step_run import StepRun, given_to
 from crystallize_core.errors import describe
 from crystallize_core.state import ABSENT, ALL_KEYS, CellState
 
@@ -26,53 +27,59 @@ class Observer:
     def __init__(self, *, values: bool = False) -> None:
         self.records: list[Mapping[str, Any]] = []
         self._values = values
+        self._mark = (0, 0, 0)
+        self._given: Any = None
 
-    def mark(self, state: CellState) -> tuple[int, int, int]:
-        """Where the cell stands before a step."""
-        return len(state.metrics), len(state.artifacts), len(state.events)
+    def starts(self, planned: PlannedStep, state: CellState, data: Any) -> None:
+        """A step is about to run; what it is given may be changed by it."""
+        self._mark = len(state.metrics), len(state.artifacts), len(state.events)
+        self._given = given_to(planned, data) if self._values else None
 
-    def finished(
-        self,
-        planned: PlannedStep,
-        ctx: StepContext,
-        given: Any,
-        output: Any,
-        mark: tuple[int, int, int] | None,
-        nanoseconds: int,
-        *,
-        hit: bool,
-    ) -> None:
+    def finished(self, planned: PlannedStep, done: StepRun) -> None:
         """A step succeeded; what it wrote is committed."""
-        state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
-        metrics_at, artifacts_at, events_at = mark or (0, 0, 0)
-        record = self._record(planned, ctx, given)
+        state = done.ctx._state  # noqa: SLF001 - the engine is who looks behind the view
+        metrics_at, artifacts_at, events_at = self._mark
+        record = self._record(planned, done.ctx)
         record |= {
-            "cache_hit": hit,
-            "attempts": ctx.attempt,
-            "duration_seconds": nanoseconds / 1e9,
+            "cache_hit": done.hit,
+            "attempts": done.ctx.attempt,
+            "duration_seconds": done.nanoseconds / 1e9,
             "artifacts": tuple(artifact.name for artifact in state.artifacts[artifacts_at:]),
             "events": tuple(event.name for event in state.events[events_at:]),
         }
         record["ctx_changes"] |= {
-            "wrote": {key: {"before": None, "after": value} for key, value in _added(ctx).items()},
+            "wrote": {key: {"before": None, "after": value} for key, value in _added(done.ctx).items()},
             "metrics": _recorded(state, metrics_at),
         }
         if self._values:
-            record["output"] = output
+            record["output"] = done.output
         self.records.append(record)
 
-    def failed(self, planned: PlannedStep, ctx: StepContext, given: Any, error: BaseException) -> None:
+    def failed(self, planned: PlannedStep, done: StepRun) -> None:
         """A step raised; it left nothing behind."""
-        record = self._record(planned, ctx, given)
-        record["error"] = describe(error)
+        assert done.error is not None
+        record = self._record(planned, done.ctx)
+        record["error"] = describe(done.error)
         self.records.append(record)
 
-    def _record(self, planned: PlannedStep, ctx: StepContext, given: Any) -> dict[str, Any]:
+    def skipped(self, planned: PlannedStep, state: CellState, reason: str) -> None:
+        """A step was left out, because its condition did not hold or what it needs was not made."""
+        record = self._record(planned, StepContext(_state=state, step_name=planned.name))
+        record["skipped"] = reason
+        self.records.append(record)
+
+    def not_run(self, planned: PlannedStep, state: CellState, reason: str) -> None:
+        """A step could not run, because something failed that it needs."""
+        record = self._record(planned, StepContext(_state=state, step_name=planned.name))
+        record["not_run"] = reason
+        self.records.append(record)
+
+    def _record(self, planned: PlannedStep, ctx: StepContext) -> dict[str, Any]:
         values = ctx._state.values  # noqa: SLF001 - as above
         filled = {
-            f.parameter: values[f.parameter]
-            for f in planned.wired.fills
-            if f.source == "context" and f.parameter in values
+            key: values[key]
+            for key in (str(f.key or f.parameter) for f in planned.wired.fills if f.source == "context")
+            if key in values
         }
         reads = filled | (ctx._reads or {})  # noqa: SLF001 - as above
         record: dict[str, Any] = {
@@ -88,7 +95,7 @@ class Observer:
             },
         }
         if self._values:
-            record["input"] = given
+            record["input"] = self._given
         return record
 
 

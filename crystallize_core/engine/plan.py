@@ -8,15 +8,16 @@ from typing import Any
 import attrs
 
 from crystallize_core.additions import keys_added_by
-from crystallize_core.artifact import Artifact
-from crystallize_core.cache import StepCache
-from crystallize_core.engine.attempt import attempts_of, failure_reporter
+from crystallize_core.asset import Asset
+from crystallize_core.cache import Caching, StepCache
+from crystallize_core.engine.attempt import Attempts, failure_reporter
 from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.errors import PluginError, StepOptionError, describe, did_you_mean, safe_str
 from crystallize_core.stack.options import check_value
 from crystallize_core.state import ALL_KEYS
-from crystallize_core.step import PipelineStep
-from crystallize_core.wiring import WiredStep, wire
+from crystallize_core.step import CORE_OPTIONS, PipelineStep
+from crystallize_core.wiring import Sources, WiredStep, wire
+from crystallize_core.wiring.types import promised_types
 
 __all__ = ["Plan", "PlannedStep", "compile_plan"]
 
@@ -42,6 +43,7 @@ class PlannedStep:
         policy: The composed policies around its attempts; None where no policy wants it.
         report: Tells `step_failed` of a failed attempt.
         cache: Where its outputs are kept; None where it is not cacheable.
+        promised: The types of asset that it is annotated to return, by output, where somebody stores assets.
 
     """
 
@@ -52,6 +54,12 @@ class PlannedStep:
     policy: Callable[[Any, Any], Any] | None
     report: Callable[[Any, BaseException], None]
     cache: StepCache | None
+    promised: Mapping[str, type[Asset]] = attrs.field(factory=dict)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but a call of the function has to happen when it runs."""
+        return self.cache is self.policy is self.wired.split is None and not (self.promised or self.wired.guards)
 
 
 @attrs.frozen
@@ -61,11 +69,12 @@ class Plan:
     steps: tuple[PlannedStep, ...]
     hooks: HookCalls
     experiment: Any
-    rows: tuple[tuple[PlannedStep, str, Any, Any, StepCache | None], ...] = attrs.field(init=False, repr=False)
-    """What the inner loop needs of each step, as a tuple: unpacking it is cheaper than five attributes."""
+    is_chain: bool = True
+    rows: tuple[tuple[PlannedStep, str, Any, bool], ...] = attrs.field(init=False, repr=False)
+    """What the inner loops need of each step, as a tuple: unpacking it is cheaper than four attributes."""
 
     def __attrs_post_init__(self) -> None:
-        rows = tuple((planned, planned.name, planned.invoke, planned.policy, planned.cache) for planned in self.steps)
+        rows = tuple((planned, planned.name, planned.invoke, planned.is_plain) for planned in self.steps)
         object.__setattr__(self, "rows", rows)
 
 
@@ -74,45 +83,52 @@ def compile_plan(
     hooks: HookCalls,
     experiment: Any = None,
     *,
-    conditions: Mapping[str, frozenset[str]] | None = None,
-    outputs: Sequence[Artifact] = (),
+    sources: Sources | None = None,
+    caching: Caching | None = None,
     where: str = "pipeline",
 ) -> Plan:
     """Decide everything that can be decided before the first replicate.
 
+    Args:
+        steps: The steps in the order in which they were added.
+        hooks: The hooks of the stack.
+        experiment: What hooks get.
+        sources: Where parameters may be filled from besides the steps.
+        caching: Where outputs are looked for and kept.
+        where: Words for the message.
+
     Raises:
-        WiringError: Parameters that nothing fills.
+        WiringError: Parameters that nothing fills, or steps that cannot be put in order.
         StepOptionError: Options that no plugin claims, or of the wrong type.
 
     """
-    wired = wire(steps, conditions=_with_added(conditions, hooks), outputs=outputs, where=where)
-    _check_options(wired, hooks, where)
-    planned = tuple(_planned(step, hooks, experiment) for step in wired)
-    return Plan(planned, hooks, experiment)
+    wiring = wire(steps, _with_added(sources or Sources(), hooks), where=where)
+    _check_options(wiring.steps, hooks, where)
+    caching = caching or Caching()
+    planned = tuple(_planned(step, hooks, experiment, caching) for step in wiring.steps)
+    return Plan(planned, hooks, experiment, wiring.is_chain)
 
 
-def _with_added(
-    conditions: Mapping[str, frozenset[str]] | None, hooks: HookCalls
-) -> Mapping[str, frozenset[str]] | None:
-    """The known keys with those that plugins may add just before a step."""
+def _with_added(sources: Sources, hooks: HookCalls) -> Sources:
+    """The sources with the context keys that plugins may add just before a step."""
     added = [keys_added_by(function) for function in hooks.functions("before_step")]
-    if conditions is None or not added:
-        return conditions
+    if not added:
+        return sources
     more = frozenset[str]().union(*(frozenset({ALL_KEYS}) if keys is None else keys for keys in added))
-    return {name: keys | more for name, keys in conditions.items()}
+    return attrs.evolve(sources, conditions={name: keys | more for name, keys in sources.conditions.items()})
 
 
-def _planned(wired: WiredStep, hooks: HookCalls, experiment: Any) -> PlannedStep:
+def _planned(wired: WiredStep, hooks: HookCalls, experiment: Any, caching: Caching) -> PlannedStep:
     step = wired.step
-    policy = _composed(wired, hooks, experiment)
     return PlannedStep(
         wired=wired,
         step=step,
         name=wired.name,
         invoke=wired.invoke,
-        policy=policy,
+        policy=_composed(wired, hooks, experiment),
         report=failure_reporter(wired, hooks, experiment),
-        cache=StepCache.of(wired, _dependencies(step, hooks, experiment)) if step.cacheable else None,
+        cache=caching.of_step(wired, _dependencies(step, hooks, experiment)),
+        promised=promised_types(step, wired.name) if hooks.has("store_asset") else {},
     )
 
 
@@ -127,7 +143,9 @@ def _dependencies(step: PipelineStep, hooks: HookCalls, experiment: Any) -> Call
 
 def _composed(wired: WiredStep, hooks: HookCalls, experiment: Any) -> Callable[[Any, Any], Any] | None:
     """The policies of all plugins around one attempt; the first plugin of the stack is the outermost."""
-    attempt = call = attempts_of(wired, hooks, experiment)
+    attempts = Attempts(wired, hooks, experiment)
+    attempt = call = attempts.call
+    attempts.copies = False
     # The innermost is asked first, because each gets what it is to be put around.
     for plugin, wrapper in reversed(list(hooks.wrappers())):
         found = wrapper(experiment, wired.step, call)
@@ -139,6 +157,8 @@ def _composed(wired: WiredStep, hooks: HookCalls, experiment: Any) -> Callable[[
             )
             raise PluginError(message, plugin=plugin.name, hook="wrap_step", step=wired.name)
         call = found
+        if getattr(found, "single_attempt", False) is not True:
+            attempts.copies = True
     return None if call is attempt else call
 
 
@@ -154,6 +174,7 @@ def _check_options(wired: Sequence[WiredStep], hooks: HookCalls, where: str) -> 
         problem
         for step in wired
         for name, value in dict(step.step.options).items()
+        if name not in CORE_OPTIONS
         for problem in _option_problem(step.name, name, value, claims)
     ]
     if problems:

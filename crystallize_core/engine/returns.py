@@ -1,17 +1,21 @@
-"""What a step may return: a value, `(value, {"metric": number})`, an asset, or something to await."""
+"""What a step may return: a value, `(value, {"metric": number})`, an asset, that it was skipped, or something to await."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
+from crystallize_core.asset import Asset
+from crystallize_core.skipping import Skipped
 from crystallize_core.state import SHARED_TYPES, Metric, checked_metric
 
-__all__ = ["AWAITABLE", "PAIR", "PLAIN", "PLAIN_TYPES", "is_awaitable", "kind_of", "split_metrics"]
+__all__ = ["ASSET", "AWAITABLE", "PAIR", "PLAIN", "PLAIN_TYPES", "SKIPPED", "is_awaitable", "kind_of", "split_metrics"]
 
 PLAIN: Final = 0
 PAIR: Final = 1
 AWAITABLE: Final = 2
+ASSET: Final = 3
+SKIPPED: Final = 4
 _kinds: dict[type, int] = {}
 """What to do with an output, by its type."""
 PLAIN_TYPES: Final[set[type]] = set()
@@ -28,6 +32,10 @@ def kind_of(kind: type) -> int:
         return found
     if issubclass(kind, tuple) and not hasattr(kind, "_fields"):
         found = PAIR
+    elif issubclass(kind, Asset):
+        found = ASSET
+    elif issubclass(kind, Skipped):
+        found = SKIPPED
     elif hasattr(kind, "__await__") or issubclass(kind, type(_generator_coroutine())):
         found = AWAITABLE
     else:

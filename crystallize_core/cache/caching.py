@@ -1,0 +1,42 @@
+"""Where the outputs of one pipeline are looked for and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from crystallize_core.cache.step_cache import StepCache
+from crystallize_core.cache.store import FileStore
+
+if TYPE_CHECKING:
+    from crystallize_core.wiring import WiredStep
+
+__all__ = ["Caching"]
+
+
+@attrs.frozen
+class Caching:
+    """The stores of a pipeline.
+
+    Attributes:
+        store: The cache; None where it is switched off.
+        checkpoints: Where everything that a step comes to is kept for this run; None for experiments.
+        earlier: The checkpoints of an earlier run that is resumed.
+        fresh: The names of the steps that run again, whatever an earlier run has of them.
+
+    """
+
+    store: FileStore | None = attrs.field(factory=FileStore)
+    checkpoints: FileStore | None = None
+    earlier: FileStore | None = None
+    fresh: Collection[str] = ()
+
+    def of_step(self, wired: WiredStep, ask: Callable[[Any], Any]) -> StepCache | None:
+        """The entries of a step; None where none are looked for or kept."""
+        is_cached = wired.step.cacheable and self.store is not None
+        is_fresh = wired.name in self.fresh
+        reads = [s for s in (self.earlier, self.store if is_cached else None) if s is not None and not is_fresh]
+        keeps = [s for s in (self.store if is_cached else None, self.checkpoints) if s is not None]
+        return StepCache(wired, ask, reads, keeps, earlier=self.earlier, quiet=not is_cached) if keeps else None

@@ -1,0 +1,44 @@
+"""Copies of what one step made for another, so that neither can change what the other sees."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from typing import Any, Final
+
+from crystallize_core.state import SHARED_TYPES
+
+__all__ = ["hand_out"]
+
+_IMMUTABLE_MODULES: Final = ("polars.", "pyarrow.")
+"""Libraries whose values cannot be changed by whoever gets them."""
+_FLAT: Final = frozenset({dict, frozenset, list, set, tuple})
+
+
+def hand_out(value: Any) -> Any:
+    """The value itself where it cannot change, else a copy; what cannot be copied is handed out as it is.
+
+    Generators, connections and locks cannot be copied and have to flow all the same; whoever makes them
+    for several steps makes them once for all of them.
+    """
+    kind = type(value)
+    if kind in SHARED_TYPES:
+        return value
+    if kind in _FLAT and SHARED_TYPES.issuperset(map(type, value)):  # most small values, twenty times as fast
+        if kind is not dict or SHARED_TYPES.issuperset(map(type, value.values())):
+            return value if kind in (tuple, frozenset) else value.copy()
+    module = f"{kind.__module__}."
+    if module.startswith(_IMMUTABLE_MODULES):
+        return value
+    try:
+        if module.startswith("pandas.") and hasattr(value, "copy"):
+            return value.copy(deep=not _copies_on_write())
+        return copy.deepcopy(value)
+    except Exception:  # noqa: BLE001 - foreign objects may raise anything when copied
+        return value
+
+
+def _copies_on_write() -> bool:
+    """Whether pandas itself keeps a shallow copy apart from what it was made of, as it does since version 3."""
+    pandas: Any = sys.modules["pandas"]
+    return int(pandas.__version__.partition(".")[0]) >= 3  # noqa: PLR2004 - the version that the sentence above names
