@@ -11,6 +11,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import io
 import itertools
 import pickle
 import re
@@ -420,6 +421,8 @@ FITS = [
     (collections.OrderedDict, Scores),
     (Scores, Iterable[str]),
     (asyncio.Future[int], asyncio.Future[str]),
+    (io.StringIO, typing.TextIO),
+    (io.BytesIO, typing.IO[bytes]),
 ]
 
 
@@ -483,6 +486,14 @@ def test_classes_of_the_same_name_are_told_apart_by_their_modules():
     other = type("Model", (), {"__module__": "networks", "__qualname__": "Model"})
     assert mismatch(one, other) == "produces forests.Model, expected networks.Model"
     assert mismatch(list[one], list[other]) == "produces list[forests.Model], expected list[networks.Model]"
+    assert fails_check(one(), other) == "found forests.Model, expected networks.Model"
+
+
+def test_a_class_that_is_made_for_a_parameter_agrees_with_its_siblings():
+    """Pydantic makes a class for each of `Box[int]` and `Box[Any]`."""
+    base = type("Box", (), {"__module__": "boxes"})
+    one, other = (type(f"Box[{name}]", (base,), {"__module__": "boxes"}) for name in ("int", "Any"))
+    assert (mismatch(one, other), fails_check(one(), other)) == (None, None)
 
 
 def test_a_metaclass_that_only_asks_faster_is_believed():
@@ -558,7 +569,7 @@ def test_aliases_by_statement_are_looked_into_and_may_be_recursive():
     fitting = [
         (dict[str, list[int]], names["Json"]),
         (names["Tree"], names["Other"]),
-        (names["Tree"], list[list[list[int]]]),
+        (names["Json"], list[list[list[int]]]),
         (names["Itself"], str),
         (names["Missing"], int),
         (names["Many"][int], list[int]),
@@ -645,6 +656,7 @@ ACCEPTED = [
     (Pretender(), int),
     (bytearray(), bytes),
     (object(), Magic),
+    (io.StringIO(), typing.TextIO),
 ]
 
 
