@@ -248,6 +248,14 @@ def test_type_parameters_of_a_function_are_known():
     assert annotations_of(names["step"]) == {"a": parameter, "b": list[parameter]}
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the statement is new in Python 3.12")
+def test_an_alias_of_nothing_is_an_alias_all_the_same():
+    """What an alias stands for is looked up late, and may not be there."""
+    names: dict[str, Any] = {}
+    exec("type Missing = Nothing\ndef step(a: int) -> Missing: ...", names)
+    assert annotations_of(names["step"]) == {"a": int, "return": names["Missing"]}
+
+
 class Refuses:
     def __getattr__(self, name):
         raise RuntimeError(name)
