@@ -22,7 +22,7 @@ from crystallize_core.annotations.protocols import has_members, is_protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Undecided", "exclude_each_other", "same_name", "stands_for"]
+__all__ = ["Undecided", "exclude_each_other", "stands_for"]
 
 
 class Undecided(Exception):  # noqa: N818 - no error: it ends a comparison that would take too long
@@ -75,10 +75,10 @@ def stands_for(kind: type, expected: type) -> bool:
         return True
     if (expected is bool or any(expected is number for number in _TOWER)) and _is_numpy_number(kind, expected):
         return True
-    return same_name(kind, expected)
+    return _same_name(kind, expected)
 
 
-def same_name(one: type, other: type) -> bool:
+def _same_name(one: type, other: type) -> bool:
     """Whether both are the same class as far as people can see, whatever parameters it was made for.
 
     Pydantic makes a class of its own for each of `Box[int]` and `Box[Any]`.
