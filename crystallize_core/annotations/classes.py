@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import sys
+import typing
 from typing import TYPE_CHECKING, Any, Final
 
 from crystallize_core.annotations.protocols import has_members, is_protocol
@@ -21,7 +22,7 @@ from crystallize_core.annotations.protocols import has_members, is_protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Undecided", "exclude_each_other", "same_name", "stands_for"]
+__all__ = ["Undecided", "exclude_each_other", "stands_for"]
 
 
 class Undecided(Exception):  # noqa: N818 - no error: it ends a comparison that would take too long
@@ -35,6 +36,8 @@ _PROMOTED: Final[tuple[tuple[type, tuple[type, ...]], ...]] = (
     (complex, (int, float)),
     (bytes, (bytearray, memoryview)),
 )
+# Only type checkers know which classes these are: nothing is derived from them or registered.
+_FILES: Final = (typing.IO, typing.BinaryIO, typing.TextIO)
 # Which builtin classes there are that abstract classes and protocols could be about.
 _STANDARD: Final = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, range)
 # Metaclasses whose `__instancecheck__` does not accept what is derived from nothing and registered nowhere; pydantic's asks
@@ -63,19 +66,25 @@ def exclude_each_other(one: type, other: type) -> bool:
 def stands_for(kind: type, expected: type) -> bool:
     """Whether values of a class are accepted for another that it is not derived from.
 
-    These are the numeric tower (an `int` where a `float` is asked for), the scalars of numpy, and a class that was defined
-    a second time under the same name, as happens in notebooks.
+    These are the numeric tower (an `int` where a `float` is asked for), the scalars of numpy, files, and a class that was
+    defined a second time under the same name, as happens in notebooks.
     """
+    if any(expected is file for file in _FILES):
+        return True
     if any(expected is wide and issubclass(kind, narrow) for wide, narrow in _PROMOTED):
         return True
     if (expected is bool or any(expected is number for number in _TOWER)) and _is_numpy_number(kind, expected):
         return True
-    return same_name(kind, expected)
+    return _same_name(kind, expected)
 
 
-def same_name(one: type, other: type) -> bool:
-    """Whether both are the same class as far as people can see."""
-    return one.__qualname__ == other.__qualname__ and one.__module__ == other.__module__
+def _same_name(one: type, other: type) -> bool:
+    """Whether both are the same class as far as people can see, whatever parameters it was made for.
+
+    Pydantic makes a class of its own for each of `Box[int]` and `Box[Any]`.
+    """
+    names = [kind.__qualname__.partition("[")[0] for kind in (one, other)]
+    return names[0] == names[1] and one.__module__ == other.__module__
 
 
 def _is_numpy_number(kind: type, expected: type) -> bool:

@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import types
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["has_attribute", "has_members", "is_protocol"]
 
 
+@runtime_checkable
 class _Empty(Protocol):
     """What is in this class is in every protocol, whatever the version of Python."""
 
@@ -43,7 +47,7 @@ def _members(protocol: type) -> dict[str, bool]:
     for base in protocol.__mro__:
         if base.__name__ in _NOT_PART_OF_IT:
             continue
-        for name in vars(base).get("__annotations__", {}):
+        for name in _annotated(base):
             found.setdefault(name, False)
         for name, value in vars(base).items():
             if value is not None and name not in _IN_EVERY_CLASS and not name.startswith("_abc_"):
@@ -81,9 +85,15 @@ def _has_member(kind: type, name: str) -> bool:
     for base in kind.__mro__:
         if name in vars(base):
             return vars(base)[name] is not None  # `__hash__ = None` says that there is none
-        if name in vars(base).get("__annotations__", {}):
+        if name in _annotated(base):
             return True
     return False
+
+
+def _annotated(kind: type) -> Iterable[str]:
+    """The names that are annotated in a class; `type` itself has something else of that name."""
+    annotations = vars(kind).get("__annotations__")
+    return annotations if isinstance(annotations, dict) else ()
 
 
 def _makes_attributes(kind: type) -> bool:

@@ -30,7 +30,8 @@ def fails_check(value: Any, expected: Any) -> str | None:
             return None
     except Exception:  # noqa: BLE001 - a foreign object may do anything when it is asked; then nothing is certain
         return None
-    return f"found {_shown(value)}, expected {written(expected)}"
+    same = written(type(value)) == written(expected)
+    return f"found {_shown(value, qualified=same)}, expected {written(expected, qualified=same)}"
 
 
 def _is_one(value: Any, expected: Any) -> bool:
@@ -72,12 +73,12 @@ def _is_class(value: type, expected: Any) -> bool:
     return whole is UNKNOWN or is_protocol(whole) or issubclass(value, whole) or stands_for(value, whole)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, *, qualified: bool) -> str:
     """A value for a message; what containers and objects hold is left out, it may be secret or long."""
     kind = type(value)
     if value is None:
         return "None"
-    name = written(kind)
+    name = written(kind, qualified=qualified)
     if not any(kind is simple for simple in _SIMPLE):
         return name
     try:
