@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from crystallize_core.artifact import Artifact
 from crystallize_core.checks import (
@@ -18,14 +18,12 @@ from crystallize_core.checks import (
 )
 from crystallize_core.context import BASELINE_CONDITION
 from crystallize_core.datasource import DataSource, as_datasource
-from crystallize_core.engine.condition import Condition
-from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.engine.run import Run
 from crystallize_core.engine.session import Provenance
+from crystallize_core.engine.subject import Subject
 from crystallize_core.errors import CrystallizeError, DefinitionError, RunInterrupted, did_you_mean
 from crystallize_core.hypothesis import Hypothesis
 from crystallize_core.pipeline import Pipeline, as_pipeline
-from crystallize_core.stack.attached import Stack
 from crystallize_core.stack.checking import is_executor
 from crystallize_core.stack.resolve import resolve
 from crystallize_core.stream import ReplicateStream
@@ -41,7 +39,7 @@ __all__ = ["Experiment"]
 STRATEGIES = ("rerun", "resume")
 
 
-class Experiment:
+class Experiment(Subject):
     """A datasource, a pipeline, and treatments to compare with the baseline.
 
     The experiment is a definition: what happens in a run is kept by the run, so that one experiment can
@@ -98,14 +96,7 @@ class Experiment:
         if problems:
             raise DefinitionError("\n  ".join([f"experiment {name or 'experiment'!r} cannot be made:", *problems]))
         self._given = (given, autoload)
-        self._attach(resolve(given, autoload=autoload, executor=executor))
-
-    def _attach(self, stack: Stack) -> None:
-        self.stack = stack
-        hooks = HookCalls(stack, only=frozenset({"init_hook"}))
-        if hooks.init_hook is not None:
-            hooks.init_hook(self)
-        stack.switched_off = hooks.take_notes()
+        self.attach(resolve(given, autoload=autoload, executor=executor))
 
     @classmethod
     def builder(cls, name: str | None = None) -> ExperimentBuilder:
@@ -113,31 +104,6 @@ class Experiment:
         from crystallize_core.builder import ExperimentBuilder  # noqa: PLC0415 - it stands on this file
 
         return ExperimentBuilder(name, cls)
-
-    # Looking ------------------------------------------------------------------------------------------
-
-    @property
-    def plugins(self) -> list[Any]:
-        """The plugin objects in the order of the stack."""
-        return [plugin.plugin for plugin in self.stack]
-
-    def get_plugin(self, wanted: type | str) -> Any:
-        """The plugin of that class or name, or None."""
-        return self.stack.find(wanted)
-
-    def conditions(self) -> list[Condition]:
-        """The baseline and the treatments, with what their contexts start with.
-
-        Raises:
-            DefinitionError: A treatment meets a key of `initial_ctx` and does not say that it overrides.
-
-        """
-        by_name = {treatment.name: treatment for treatment in self.treatments}
-        baseline = by_name.pop(BASELINE_CONDITION, None)
-        return [
-            Condition.of(name, self.initial_ctx, treatment, self.datasource)
-            for name, treatment in [(BASELINE_CONDITION, baseline), *by_name.items()]
-        ]
 
     def validate(self) -> None:
         """Check everything that can be checked without running a step.
@@ -332,41 +298,14 @@ class Experiment:
         if executor is not None:
             plugins, autoload = self._given
             kept = [plugin for plugin in plugins if not is_executor(plugin)]
-            derived._attach(resolve(kept, autoload=autoload, executor=executor))  # noqa: SLF001 - a copy of ourselves
+            derived.attach(resolve(kept, autoload=autoload, executor=executor))
         return derived
 
-    # Sending ------------------------------------------------------------------------------------------
-
-    def for_workers(self) -> Experiment:
+    def for_workers(self) -> Self:
         """What a worker needs of this experiment: everything but the hypotheses."""
-        sent = copy.copy(self)
-        sent.hypotheses = []
-        sent._given = ([], False)  # noqa: SLF001 - a copy of ourselves
+        sent = super().for_workers()
+        sent._given = ([], False)
         return sent
-
-    def parts(self) -> list[tuple[str, Any]]:
-        """The parts with their names, for messages about the one that is the matter."""
-        return [
-            ("datasource", self.datasource),
-            *((f"step {step.name!r}", step) for step in self.pipeline.steps),
-            *((f"treatment {treatment.name!r}", treatment) for treatment in self.treatments),
-            *((f"initial_ctx[{key!r}]", value) for key, value in self.initial_ctx.items()),
-            *((f"output {output.name!r}", output) for output in self.outputs),
-            *((f"plugin {plugin.name!r}", Stack([plugin])) for plugin in self.stack),
-        ]
-
-    def __copy__(self) -> Experiment:
-        """A copy that shares the attached plugins; without this, copying would go through pickle and attach them again."""
-        derived = object.__new__(type(self))
-        derived.__dict__.update(self.__dict__)
-        return derived
-
-    def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._attach(self.stack)
 
     def __repr__(self) -> str:
         names = ", ".join(treatment.name for treatment in self.treatments) or "none"

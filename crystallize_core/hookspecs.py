@@ -181,6 +181,19 @@ def step_failed(experiment: Any, step: Any, ctx: FrozenContext, error: BaseExcep
 
 
 @hookspec
+def step_skipped(experiment: Any, step: Any, ctx: FrozenContext, reason: str) -> None:
+    """Called in the worker for a step that is left out: its condition does not hold, or what it needs was not made.
+
+    Args:
+        experiment: The experiment.
+        step: The step.
+        ctx: What the step would have seen; what is written through it is committed.
+        reason: Why, in words.
+
+    """
+
+
+@hookspec
 def after_replicate(experiment: Any, ctx: FrozenContext, outcome: CellOutcome) -> None:
     """Called in the worker for each cell at its end, also when it failed.
 

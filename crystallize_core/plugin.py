@@ -79,6 +79,9 @@ class BasePlugin:
     def step_failed(self, experiment: Any, step: Any, ctx: FrozenContext, error: BaseException, attempt: int) -> None:
         """Look at a failed attempt."""
 
+    def step_skipped(self, experiment: Any, step: Any, ctx: FrozenContext, reason: str) -> None:
+        """Look at a step that is left out."""
+
     def after_replicate(self, experiment: Any, ctx: FrozenContext, outcome: CellOutcome) -> None:
         """Look at what a cell came to."""
 

@@ -21,6 +21,7 @@ class RunInfo:
         conditions: The names of the conditions, the baseline first.
         started: Seconds since 1970, UTC.
         concurrency: What replicates share: `serial`, `thread`, `async` or `process`.
+        step_workers: How many steps of one cell may run side by side; more than one only under `thread` and `async`.
         trial: Whether this is `apply` or `debug`: one cell, nothing of which is to be kept.
         shared: What plugins said in `before_run` for their copies in the workers, by plugin name. Plain
             values; a worker must not change them.
@@ -33,6 +34,7 @@ class RunInfo:
     conditions: tuple[str, ...]
     started: float
     concurrency: str
+    step_workers: int = 1
     trial: bool = False
     shared: dict[str, Any] = attrs.field(factory=dict)
 

@@ -89,6 +89,7 @@ class HookCalls:
     before_step: Callable[..., None] | None
     after_step: Callable[..., None] | None
     step_failed: Callable[..., None] | None
+    step_skipped: Callable[..., None] | None
     after_replicate: Callable[..., None] | None
     replicate_done: Callable[..., None] | None
     on_event: Callable[..., None] | None

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crystallize_core.artifact import ArtifactList, CellArtifact
+from crystallize_core.cache import Caching
 from crystallize_core.context import BASELINE_CONDITION, Event
 from crystallize_core.engine.collect import Collector
 from crystallize_core.engine.replicates import ReplicateFunction
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from crystallize_core.stack.attached import ActivePlugin
 
-__all__ = ["Run"]
+__all__ = ["Run", "new_run_id"]
 
 
 class Run:
@@ -49,17 +50,26 @@ class Run:
         provenance: Of which cells to keep provenance.
         keep_ready: Whether outcomes are given out as they become complete, for streams.
         trial: Whether only one cell is tried, and nothing of it kept.
+        caching: Where outputs are looked for and kept; default as the pipeline says.
+        run_id: The id of the run; default a new one.
 
     """
 
     def __init__(
-        self, experiment: Any, provenance: Provenance = "first", *, keep_ready: bool = False, trial: bool = False
+        self,
+        experiment: Any,
+        provenance: Provenance = "first",
+        *,
+        keep_ready: bool = False,
+        trial: bool = False,
+        caching: Caching | None = None,
+        run_id: str | None = None,
     ) -> None:
         self.experiment = experiment
         executor = experiment.stack.executor
         names = (BASELINE_CONDITION, *(t.name for t in experiment.treatments if not t.is_baseline))
         self.info = RunInfo(
-            id=_new_id(),
+            id=run_id or new_run_id(),
             experiment=experiment.name,
             replicates=experiment.replicates,
             conditions=names,
@@ -67,11 +77,12 @@ class Run:
             concurrency=getattr(executor.plugin, "concurrency", None) or "process"
             if executor is not None
             else "serial",
+            step_workers=_step_workers(executor, experiment.replicates),
             trial=trial,
         )
         self._executor = executor
         self._began = time.perf_counter()
-        self.session = Session(experiment, self.info, provenance)
+        self.session = Session(experiment, self.info, provenance, caching=caching)
         first, *others = names
         self.metrics = ExperimentMetrics(ConditionMetrics(first), {name: ConditionMetrics(name) for name in others})
         self.collector = Collector(self.session, experiment.replicates, self.metrics, keep_ready=keep_ready)
@@ -295,5 +306,23 @@ def stack_digest(stack: Sequence[PluginRecord]) -> str:
     return content_digest(rows)
 
 
-def _new_id() -> str:
+def _step_workers(executor: ActivePlugin | None, replicates: int) -> int:
+    """How many steps of one cell the executor allows to run side by side.
+
+    Raises:
+        ExecutorError: Its `step_workers` gives something else than a number.
+
+    """
+    ask = getattr(executor.plugin, "step_workers", None) if executor is not None else None
+    if executor is None or ask is None:
+        return 1
+    found = ask(replicates) if callable(ask) else ask
+    if type(found) is not int or found < 1:
+        message = f"step_workers of executor {executor.name!r} must be an int of at least 1, found {found!r}"
+        raise ExecutorError(message, plugin=executor.name)
+    return found
+
+
+def new_run_id() -> str:
+    """An id that no other run has; ids sort by time."""
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"

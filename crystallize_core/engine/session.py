@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from crystallize_core.additions import keys_added_by
+from crystallize_core.assets import Assets
+from crystallize_core.cache import Caching
 from crystallize_core.context import (
     CONDITION_KEY,
     REPLICATE_KEY,
@@ -19,9 +21,11 @@ from crystallize_core.context import (
     CellContext,
     StepContext,
 )
-from crystallize_core.engine.cell import Awaiting, run_steps
+from crystallize_core.engine.cell import Awaiting, run_chain
 from crystallize_core.engine.condition import Condition, known_keys
+from crystallize_core.engine.crew import Crew, StepThreads, TaskCrew
 from crystallize_core.engine.drive import Loops, adrive, drive
+from crystallize_core.engine.graph import run_graph
 from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.engine.observe import Observer
 from crystallize_core.engine.plan import Plan, compile_plan
@@ -56,38 +60,41 @@ class Session:
         experiment: The experiment, with the replicates and treatments of this run.
         run: What is known about the run.
         provenance: Of which cells to keep provenance.
+        caching: Where outputs are looked for and kept; default as the pipeline says.
 
     Raises:
         DefinitionError: The experiment cannot run; everything that is wrong with it is listed.
 
     """
 
-    def __init__(self, experiment: Any, run: RunInfo, provenance: Provenance = "first") -> None:
+    def __init__(
+        self, experiment: Any, run: RunInfo, provenance: Provenance = "first", *, caching: Caching | None = None
+    ) -> None:
         self.experiment = experiment
         self.run = run
         self.provenance = provenance
         self._observed = {"none": 0, "first": 1, "all": run.replicates}[provenance]
         self.hooks = HookCalls(experiment.stack)
         self.conditions = experiment.conditions()
-        self.plan = self._plan()
+        self.plan = self._plan(caching)
         self.loops = Loops()
+        self._threads: Crew | None = None
         self._steps = list({id(step): step for step in experiment.pipeline.steps}.values())
         self._setup_lock = threading.Lock()
         self._is_set_up = False
         self._to_tear_down: list[PipelineStep] = []
 
-    def _plan(self) -> Plan:
+    def _plan(self, caching: Caching | None) -> Plan:
         experiment = self.experiment
         by_hooks = self.hooks.functions("before_replicate")
         known = {condition.name: known_keys(condition, by_hooks) for condition in self.conditions}
-        where = f"experiment {experiment.name!r}"
         plan = compile_plan(
             experiment.pipeline.steps,
             self.hooks,
             experiment,
-            conditions=known,
-            outputs=experiment.outputs,
-            where=where,
+            sources=experiment.sources(known),
+            caching=caching or experiment.pipeline.caching(),
+            where=experiment.title,
         )
         for treatment in experiment.treatments:
             keys = _keys_set_by(treatment)
@@ -102,7 +109,7 @@ class Session:
         # Most replicates await nothing. A generator that returns None ends without an exception, and an
         # exception would cost as much as a step; so the outcome does not come back as a return value.
         made: list[ReplicateOutcome] = []
-        work = self._replicate(replicate, made)
+        work = self._replicate(replicate, made, self.thread_crew())
         awaitable = next(work, made)
         if awaitable is not made:
             drive(work, self.loops, awaitable)
@@ -111,17 +118,33 @@ class Session:
     async def arun_replicate(self, replicate: int) -> ReplicateOutcome:
         """The same on the loop of the caller."""
         made: list[ReplicateOutcome] = []
-        await adrive(self._replicate(replicate, made))
+        await adrive(self._replicate(replicate, made, self.task_crew()))
         return made[0]
 
-    def _replicate(self, replicate: int, made: list[ReplicateOutcome]) -> Awaiting:
+    def thread_crew(self) -> Crew | None:
+        """Who runs the steps of a graph side by side under `run`; None where they run one after the other."""
+        run = self.run
+        if run.concurrency != "thread" or run.step_workers < 2 or self.plan.is_chain:  # noqa: PLR2004 - side by side
+            return None
+        with self._setup_lock:
+            if self._threads is None:
+                self._threads = StepThreads(run.step_workers, drive, self.loops)
+            return self._threads
+
+    def task_crew(self) -> Crew | None:
+        """The same under `arun`."""
+        run = self.run
+        side_by_side = run.concurrency == "async" and run.step_workers > 1 and not self.plan.is_chain
+        return TaskCrew(run.step_workers, adrive) if side_by_side else None
+
+    def _replicate(self, replicate: int, made: list[ReplicateOutcome], crew: Crew | None) -> Awaiting:
         """All conditions of one replicate; the outcome is put into `made`."""
         if not self._is_set_up:
             self.set_up()
         cells = []
         for condition in self.conditions:
             observer = Observer() if replicate < self._observed else None
-            cells.append((yield from self.cell(condition, replicate, observer)))
+            cells.append((yield from self.cell(condition, replicate, observer, crew=crew)))
         made.append(ReplicateOutcome(replicate, cells, self.hooks.take_notes() if self.hooks.notes else []))
 
     def cell(
@@ -132,14 +155,17 @@ class Session:
         *,
         data: Any = None,
         keep: bool = False,
+        crew: Crew | None = None,
     ) -> Awaiting:
         """One cell: context, treatment, data, steps; returns its outcome, whatever happened.
 
         Args:
             condition, replicate: Which cell.
             observer: Who writes down what the steps do; None for nobody.
-            data: The input, where it is not to be fetched: a tuple of one item.
+            data: The input, where it is not to be fetched: a tuple of one item; or, for a graph, the `Assets` that
+                hold all inputs and get what the steps make.
             keep: Whether the outcome is to hold the output of the last step.
+            crew: Who runs the steps of a graph side by side.
 
         """
         hooks, experiment = self.hooks, self.experiment
@@ -159,9 +185,13 @@ class Session:
                     data = yield _awaited(data)
                 if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits
                     state.commit(ctx._stage)  # noqa: SLF001 - the stage of a view is never the state itself
-            else:
+            elif not isinstance(data, Assets):
                 (data,) = data
-            output = yield from run_steps(self.plan, state, data, durations, observer)
+            if self.plan.is_chain:
+                output = yield from run_chain(self.plan, state, data, durations, observer)
+            else:
+                assets = data if isinstance(data, Assets) else Assets({"data": data})
+                output = yield from run_graph(self.plan, state, assets, durations, observer, crew)
             if keep:
                 outcome.output = output
         except CrystallizeError as error:
@@ -213,6 +243,8 @@ class Session:
                 step.teardown(ctx)
             except Exception as error:  # noqa: BLE001 - foreign code may raise anything, the results stand
                 notes.append(Note("warning", f"teardown of step {step.name!r} failed: {describe(error)}"))
+        if self._threads is not None:
+            self._threads.close()
         self.loops.close()
         return notes
 

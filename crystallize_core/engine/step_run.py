@@ -118,7 +118,7 @@ def _output(
             cache.keep_found(lookup)
             return
     if planned.policy is not None:
-        done.ctx, output, done.has_fallback = yield from _run_policy(planned, state, data)
+        output = yield from _run_policy(planned, state, data, done)
     else:
         if plan.hooks.before_step is not None:
             plan.hooks.before_step(plan.experiment, planned.step, done.ctx)
@@ -169,11 +169,10 @@ def _store(plan: Plan, done: StepRun, asset: Asset, name: str) -> None:
     plan.hooks.first("store_asset", plan.experiment, asset.named(name), done.ctx)
 
 
-def _run_policy(
-    planned: PlannedStep, state: CellState, data: Any
-) -> Generator[Any, Any, tuple[StepContext, Any, bool]]:
-    """Run a step through its policies: the view of the attempt that counts, the output, whether no attempt succeeded."""
-    outer = PolicyContext(state, planned.name, planned.report)
+def _run_policy(planned: PlannedStep, state: CellState, data: Any, done: StepRun) -> Generator[Any, Any, Any]:
+    """Run a step through its policies; the view of the attempt that counts becomes that of the step."""
+    # While it runs and where it fails, this is the view, which knows how many attempts there were.
+    done.ctx = outer = PolicyContext(state, planned.name, planned.report)
     assert planned.policy is not None
     output = planned.policy(data, outer)
     if type(output) not in PLAIN_TYPES and is_awaitable(output):
@@ -186,14 +185,16 @@ def _run_policy(
         output = yield output
     winner = outer.winner
     if winner is None:
-        return outer, output, True
+        done.has_fallback = True
+        return output
     extra = outer._stage  # noqa: SLF001 - what the policies themselves had to say
     if extra is not None:
         stage = winner._open_stage()  # noqa: SLF001 - as above
         stage.events += extra.events
         stage.metrics += extra.metrics
         stage.artifacts += extra.artifacts
-    return winner, output, False
+    done.ctx = winner
+    return output
 
 
 def report(planned: PlannedStep, ctx: StepContext, error: Exception) -> None:
