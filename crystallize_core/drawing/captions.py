@@ -14,7 +14,7 @@ __all__ = ["caption_places", "curve_point"]
 HEIGHT: Final = 14.0
 BESIDE: Final = 5.0
 CELL: Final = 40.0
-DOT: Final = 7.0
+DOT: Final = 4.0  # less than a label keeps away from its own line, which must not count as covered
 SAMPLE: Final = 8.0
 MOST_SAMPLES: Final = 100_000
 """Of all lines together; in a large picture they are farther apart."""
@@ -42,8 +42,9 @@ class _Board:
         return any(other.touches(place) for cell in _cells(place, CELL) for other in self._places.get(cell, ()))
 
     def covered(self, place: Place) -> int:
-        """How many dots of lines are below it."""
-        return sum(self._dots[cell] for cell in _cells(place, DOT) if cell in self._dots)
+        """How many dots of lines are below the letters of a label there."""
+        letters = Place(place.x, place.y + DOT, place.width, place.height - 2 * DOT)
+        return sum(self._dots[cell] for cell in _cells(letters, DOT) if cell in self._dots)
 
 
 def _cells(place: Place, size: float) -> Iterator[tuple[int, int]]:

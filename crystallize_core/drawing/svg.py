@@ -69,7 +69,11 @@ def _plan(found: Layers, contents: Sequence[Content], widths: Mapping[tuple[int,
 
 
 def _runs(found: Layers, widths: Mapping[tuple[int, int], float]) -> list[tuple[float, float]]:
-    """Straight ends for the labels of lines from left to right, on that side where the lines are farther apart."""
+    """Straight ends for the labels of lines from left to right.
+
+    They are where lines end, because those from one source have one beginning; only where many end at few
+    boxes, too close to each other for labels, they are where the lines begin.
+    """
     depths = {point: at for at, layer in enumerate(found.layers) for point in layer}
     arriving: dict[int, list[tuple[int, int]]] = {}
     for source, target in widths:
@@ -78,7 +82,7 @@ def _runs(found: Layers, widths: Mapping[tuple[int, int], float]) -> list[tuple[
     for depth, arrows in arriving.items():
         sources, targets = map(set, zip(*arrows, strict=True))
         widest = max(widths[arrow] for arrow in arrows) + LABEL_MARGIN
-        if len(sources) > len(targets):
+        if len(sources) > 2 * len(targets):
             runs[depth - 1][1] = widest
         else:
             runs[depth][0] = widest

@@ -42,12 +42,12 @@ def as_text(drawing: Drawing) -> str:
 
         churn: 4 steps (2 ok, 1 failed, 1 not run)
 
-          input    data
-          ok       load                <- data  -> rows, columns  · 1.2 s
-          ok       clean               <- rows (load)  · conditional
+          input      data
+          ok         load    <- data  -> rows, columns  · 1.2 s
+          ok         clean   <- rows (load)  · conditional
                    ┌ group fit
-          failed   │ train             <- clean, columns (load)  -> model  · 2 retries
-          not run  └ report            <- model (train)
+          failed   │ train   <- clean, columns (load)  -> model  · 2 retries
+          not run  └ report  <- model (train)
 
     """
     names = short_names((box.name for box in drawing.boxes), LONGEST_NAME)
