@@ -1,25 +1,35 @@
-"""Pipelines: steps in the order in which they run, and the way to run them without an experiment."""
+"""Pipelines: steps that are wired by names, and the ways to run them without an experiment."""
 
 from __future__ import annotations
 
-import sys
+import datetime as dt
+import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
-from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY, CellContext, FrozenContext
-from crystallize_core.engine.cell import run_steps
+from crystallize_core.assets import Assets
+from crystallize_core.cache import Caching, Checkpoints, FileStore, cache_folder, cached_files, evict, invalidate
+from crystallize_core.checks import checked_name
+from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY, FrozenContext
+from crystallize_core.engine.cell import run_chain
 from crystallize_core.engine.drive import Loops, adrive, drive
+from crystallize_core.engine.graph import run_graph
 from crystallize_core.engine.hooks import HookCalls
-from crystallize_core.engine.observe import Observer
+from crystallize_core.engine.narrator import Debugger, Narrator, post_mortem
 from crystallize_core.engine.plan import Plan, compile_plan
-from crystallize_core.errors import CrystallizeError, DefinitionError
+from crystallize_core.engine.recorder import Recorder
+from crystallize_core.errors import CrystallizeError, DefinitionError, did_you_mean
 from crystallize_core.fingerprint import content_digest
+from crystallize_core.parameters import Context
+from crystallize_core.pipeline_result import PipelineResult, picture
+from crystallize_core.pipeline_run import PipelineRun, drawing_of
 from crystallize_core.stack.resolve import resolve
-from crystallize_core.state import CellState
+from crystallize_core.state import ALL_KEYS, CellState
 from crystallize_core.step import PipelineStep, as_step
-from crystallize_core.wiring import unique_names
+from crystallize_core.wiring import Sources, Wiring, unique_names, wire
 
 if TYPE_CHECKING:
     import logging
@@ -29,32 +39,92 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline", "as_pipeline", "pipeline"]
 
 Records = list[Mapping[str, Any]]
-POLICIES = frozenset({"step_options", "wrap_step", "cache_dependencies"})
-"""The hooks that take part where a pipeline runs without an experiment."""
+POLICIES: Final = frozenset({"step_options", "wrap_step", "cache_dependencies"})
+"""The hooks that take part where a pipeline is given data and runs without an experiment."""
+_NOTHING: Final[Any] = object()
+"""Stands for "no data was given", which is not the same as None."""
 
 
 class Pipeline:
-    """Steps that run one after the other, each on the output of the one before.
+    """Steps that are wired by the names of what they take and make; those without names are a chain.
 
     Args:
         steps: Steps, or anything a step can be made of: decorated functions that were or were not
-            called, partials of them, plain functions, `PipelineStep` objects and classes.
+            called, partials of them, plain functions, `PipelineStep` objects and classes. Or the name of a
+            pipeline that gets its steps later, by `add_step`.
+        name: The name of the pipeline, where `steps` are its steps; default `pipeline`.
+        context: The parameters that its steps get by name.
+        enable_cache: Whether outputs of earlier runs may be used; with False, nothing is cached.
+        cache_dir: Where outputs are cached; default `CRYSTALLIZE_CACHE_DIR`, else `.cache`.
+        cache_ttl: Seconds after which a cached output counts no more; default never.
+        cache_max_bytes: So much may be cached; what was not used for the longest time goes first. Default no limit.
+        checkpoint: Whether a run on its own keeps what its steps came to, so that it can be resumed.
+        keep_runs: The checkpoints of so many runs are kept.
 
     Raises:
-        DefinitionError: There is no step, or something that no step can be made of.
+        DefinitionError: A list without steps, something that no step can be made of, or another wrong argument.
 
     """
 
-    def __init__(self, steps: Iterable[Any]) -> None:
-        if isinstance(steps, (str, bytes)) or not isinstance(steps, Iterable):
-            message = f"Pipeline needs a list of steps, found {type(steps).__qualname__} {steps!r}"
+    def __init__(
+        self,
+        steps: Iterable[Any] | str,
+        *,
+        name: str | None = None,
+        context: Mapping[str, Any] | None = None,
+        enable_cache: bool = True,
+        cache_dir: str | os.PathLike[str] | None = None,
+        cache_ttl: float | None = None,
+        cache_max_bytes: int | None = None,
+        checkpoint: bool = True,
+        keep_runs: int = 5,
+    ) -> None:
+        given, name = ((), steps) if isinstance(steps, str) else (steps, name)
+        if isinstance(given, bytes) or not isinstance(given, Iterable):
+            message = f"Pipeline needs a list of steps or a name, found {type(steps).__qualname__} {steps!r}"
             raise DefinitionError(message)
-        self.steps: list[PipelineStep] = [as_step(step, f"pipeline step {at}") for at, step in enumerate(steps, 1)]
-        if not self.steps:
+        self.name = "pipeline" if name is None else checked_name(name)
+        self.context = _checked_context(context)
+        self.enable_cache, self.checkpoint = enable_cache, checkpoint
+        self.cache_dir = None if cache_dir is None else Path(cache_dir)
+        self.cache_ttl = _at_least("cache_ttl", cache_ttl, 0)
+        self.cache_max_bytes = _at_least("cache_max_bytes", cache_max_bytes, 0)
+        self.keep_runs: int = _at_least("keep_runs", keep_runs, 1) or 1
+        self.steps: list[PipelineStep] = [as_step(step, f"pipeline step {at}") for at, step in enumerate(given, 1)]
+        if not self.steps and not isinstance(steps, str):
             message = "a pipeline needs at least one step"
             raise DefinitionError(message)
         self._last: tuple[Mapping[str, Any], ...] = ()
         self._policies: HookCalls | None = None
+        self._hits = self._misses = 0
+
+    @classmethod
+    def from_steps(cls, *steps: Any, name: str | None = None, **options: Any) -> Self:
+        """A pipeline of these steps."""
+        return cls(list(steps), name=name, **options)
+
+    def add_step(self, step: Any) -> Self:
+        """Add a step; returns the pipeline.
+
+        Raises:
+            DefinitionError: No step can be made of it, or this very step is there already.
+
+        """
+        made = as_step(step, f"pipeline {self.name!r}, step {len(self.steps) + 1}")
+        if made.is_named and any(made is other for other in self.steps):
+            message = f"step {made.name!r} is in pipeline {self.name!r} already; make a second step of the function"
+            raise DefinitionError(message)
+        self.steps.append(made)
+        return self
+
+    def add_steps(self, *steps: Any) -> Self:
+        """Add several steps, one after the other or as one list; returns the pipeline."""
+        for step in steps:
+            for one in step if isinstance(step, (list, tuple)) else [step]:
+                self.add_step(one)
+        return self
+
+    # Running ------------------------------------------------------------------------------------------
 
     @overload
     def run(
@@ -70,9 +140,16 @@ class Pipeline:
         experiment: Any = ...,
     ) -> tuple[Any, Records]: ...  # fmt: skip
 
+    @overload
+    def run(
+        self, *, inputs: Mapping[str, Any] | None = ..., context: Mapping[str, Any] | None = ..., debug: bool = ...,
+        resume: bool | str = ..., raise_on_error: bool = ..., executor: Any = ..., verbose: bool = ...,
+        progress: bool = ..., logger: logging.Logger | None = ...,
+    ) -> PipelineResult: ...  # fmt: skip
+
     def run(
         self,
-        data: Any,
+        data: Any = _NOTHING,
         ctx: FrozenContext | None = None,
         verbose: bool = False,  # noqa: FBT001, FBT002 - the documented signature
         progress: bool = False,  # noqa: FBT001, FBT002 - the documented signature
@@ -81,8 +158,19 @@ class Pipeline:
         logger: logging.Logger | None = None,
         return_provenance: bool = False,  # noqa: FBT001, FBT002 - the documented signature
         experiment: Any = None,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        debug: bool = False,
+        resume: bool | str = False,
+        raise_on_error: bool = False,
+        executor: Any = None,
     ) -> Any:
-        """Run the steps on `data`; works in a script, in a thread and where an event loop runs.
+        """Run the steps; works in a script, in a thread and where an event loop runs.
+
+        With `data`, as a chain is run: the output of the last step is returned, and a step that fails raises.
+        Without, as a graph is run from its own sources: every output is kept, a step that fails costs only those
+        that need it, and what became of each step is in the result.
 
         Args:
             data: The input of the first step.
@@ -94,15 +182,29 @@ class Pipeline:
             return_provenance: Whether to return the records of the steps too.
             experiment: The experiment whose plugins are to see this. Without one, the policies of the
                 project's plugins (`retry`, `timeout`) hold, and nobody observes.
+            inputs: The inputs of the run by name; without `data`, as everything that follows.
+            context: Parameters for this run, on top of those of the pipeline.
+            debug: Say on standard error what each step gets, where from, what it makes, and what the cache knew; on
+                a terminal, a step that fails is looked at in the debugger.
+            resume: Whether to use what an earlier run came to, as far as it would come to the same again: that of
+                the newest run, or of the run of this id.
+            raise_on_error: Whether a step that fails raises when everything else is done.
+            executor: An executor that allows steps side by side, by name or as an object.
 
         Returns:
-            The output of the last step, or `(output, records)`.
+            The output of the last step, or `(output, records)`; without `data`, a `PipelineResult`.
 
         Raises:
-            WiringError: A parameter that nothing fills; nothing has run.
+            WiringError: A parameter that nothing fills, or steps that cannot be put in order; nothing has run.
             StepError: A step raised; `__cause__` is what it raised.
 
         """
+        if data is _NOTHING:
+            self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
+            run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
+            result = run.run()
+            return self._returned(result, debug=debug, raise_on_error=raise_on_error)
+        self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
         loops = Loops()
         try:
             output, records = drive(self._work(data, ctx, verbose, progress, rep, condition, logger, experiment), loops)
@@ -112,7 +214,7 @@ class Pipeline:
 
     async def arun(
         self,
-        data: Any,
+        data: Any = _NOTHING,
         ctx: FrozenContext | None = None,
         verbose: bool = False,  # noqa: FBT001, FBT002 - the documented signature
         progress: bool = False,  # noqa: FBT001, FBT002 - the documented signature
@@ -121,10 +223,109 @@ class Pipeline:
         logger: logging.Logger | None = None,
         return_provenance: bool = False,  # noqa: FBT001, FBT002 - the documented signature
         experiment: Any = None,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        debug: bool = False,
+        resume: bool | str = False,
+        raise_on_error: bool = False,
+        executor: Any = None,
     ) -> Any:
         """The awaitable form of `run`, on the event loop of the caller."""
+        if data is _NOTHING:
+            self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
+            run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
+            result = await run.arun()
+            return self._returned(result, debug=debug, raise_on_error=raise_on_error)
+        self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
         output, records = await adrive(self._work(data, ctx, verbose, progress, rep, condition, logger, experiment))
         return (output, [dict(record) for record in records]) if return_provenance else output
+
+    def rerun(
+        self, run_id: str, from_step: str | None = None, *, debug: bool = False, raise_on_error: bool = False
+    ) -> PipelineResult:
+        """Run again what an earlier run was given, from a step on; what comes before is taken over.
+
+        Args:
+            run_id: The earlier run.
+            from_step: This step and everything that stands on it run again; without one, only what has changed.
+            debug, raise_on_error: As in `run`.
+
+        Raises:
+            RunError: There is no such run, or what it was given is not kept.
+            DefinitionError: There is no such step.
+
+        """
+        checkpoints = self.checkpoints()
+        if checkpoints is None:
+            message = f"pipeline {self.name!r} keeps no checkpoints, so that no run of it can be run again"
+            raise DefinitionError(message)
+        given = checkpoints.given(run_id)
+        fresh = frozenset[str]() if from_step is None else self._downstream(from_step, given["inputs"], given["context"])
+        run = self._on_its_own(given["inputs"], given["context"], debug, run_id, None, False, False, None, fresh)  # noqa: FBT003 - neither verbose nor with progress
+        return self._returned(run.run(), debug=debug, raise_on_error=raise_on_error)
+
+    def _downstream(self, step: str, inputs: Mapping[str, Any], context: Mapping[str, Any]) -> frozenset[str]:
+        """A step and all that stand on it."""
+        names = self.step_names
+        if step not in names:
+            message = f"pipeline {self.name!r} has no step {step!r}; {did_you_mean(step, names, listing='its steps are')}"
+            raise DefinitionError(message)
+        found = {step}
+        for wired in self._wired(inputs, context).steps:
+            if wired.waits_for & found:
+                found.add(wired.name)
+        return frozenset(found)
+
+    def _on_its_own(
+        self,
+        inputs: Mapping[str, Any] | None,
+        context: Mapping[str, Any] | None,
+        debug: bool,  # noqa: FBT001 - passed through
+        resume: bool | str,  # noqa: FBT001 - passed through
+        executor: Any,
+        verbose: bool,  # noqa: FBT001 - passed through
+        progress: bool,  # noqa: FBT001 - passed through
+        logger: logging.Logger | None,
+        fresh: frozenset[str] = frozenset(),
+    ) -> PipelineRun:
+        if not isinstance(resume, (bool, str)):
+            message = f"resume must be a bool or the id of a run, found {resume!r}"
+            raise DefinitionError(message)
+        stack = resolve(executor=executor)
+        narrator = Narrator(len(self.steps), verbose=verbose, progress=progress, logger=logger)
+        tell = Debugger(narrator).tell if debug else narrator.tell
+        recorder = Recorder(tell)
+        self._recorder = recorder
+        given, over = _checked_inputs(inputs), _checked_context(context)
+        return PipelineRun(self, stack, given, dict(over or {}), recorder, resume=resume, fresh=fresh)
+
+    def _returned(self, result: PipelineResult, *, debug: bool, raise_on_error: bool) -> PipelineResult:
+        self._last = tuple(self._recorder.records)
+        for found in result.step_results.values():
+            if found.state == "cached":
+                self._hits += 1
+            elif found.state == "ok":
+                self._misses += 1
+        if debug:
+            post_mortem(result)
+        return result.raise_for_status() if raise_on_error else result
+
+    def _refuse_mixed(self, ctx: Any, rep: Any, condition: Any, provenance: Any, experiment: Any) -> None:
+        given = {"ctx": ctx, "rep": rep, "condition": condition, "return_provenance": provenance or None, "experiment": experiment}
+        wrong = [name for name, value in given.items() if value is not None]
+        if wrong:
+            message = (
+                f"{', '.join(wrong)} go with data, as in run(data, ctx); without data, a run is given inputs= and context="
+            )
+            raise DefinitionError(message)
+
+    def _refuse_named(self, *values: Any) -> None:
+        names = ("inputs", "context", "debug", "resume", "raise_on_error", "executor")
+        wrong = [name for name, value in zip(names, values, strict=True) if value not in (None, False)]
+        if wrong:
+            message = f"{', '.join(wrong)} go with a run without data: run(inputs={{'data': ...}}) is given it by name"
+            raise DefinitionError(message)
 
     def _work(
         self,
@@ -137,11 +338,15 @@ class Pipeline:
         logger: logging.Logger | None,
         experiment: Any,
     ) -> Awaiting:
-        state = _state_of(ctx, rep, condition, logger)
+        state = _state_of(ctx, rep, condition, logger, self.parameters)
         plan = self._plan_for(experiment, state)
-        observer = _Narrator(state, len(plan.steps), verbose=verbose, progress=progress)
+        narrator = Narrator(len(plan.steps), verbose=verbose, progress=progress, logger=state.logger)
+        observer = Recorder(narrator.tell)
         try:
-            output = yield from run_steps(plan, state, data, array("q"), observer)
+            if plan.is_chain:
+                output = yield from run_chain(plan, state, data, array("q"), observer)
+            else:
+                output = yield from run_graph(plan, state, Assets({"data": data}), array("q"), observer)
         except CrystallizeError as error:
             where = {REPLICATE_KEY: state.values.get(REPLICATE_KEY), CONDITION_KEY: state.values.get(CONDITION_KEY)}
             error.address = {k: v for k, v in where.items() if v is not None} | error.address
@@ -153,13 +358,37 @@ class Pipeline:
     def _plan_for(self, experiment: Any, state: CellState) -> Plan:
         """A fresh plan, because the code that the steps reach may have changed since the last run."""
         known = {str(state.values.get(CONDITION_KEY, BASELINE_CONDITION)): frozenset(state.values)}
+        where = "pipeline" if self.name == "pipeline" else f"pipeline {self.name!r}"
         if experiment is not None:
-            hooks, outputs = HookCalls(experiment.stack), experiment.outputs
-            return compile_plan(self.steps, hooks, experiment, conditions=known, outputs=outputs)
+            hooks, sources = HookCalls(experiment.stack), experiment.sources(known)
+            return compile_plan(self.steps, hooks, experiment, sources=sources, caching=self.caching(), where=where)
         if self._policies is None:
             # Without an experiment there is nothing to observe; what plugins do around a step still holds.
             self._policies = HookCalls(resolve(), only=POLICIES)
-        return compile_plan(self.steps, self._policies, conditions=known)
+        return compile_plan(self.steps, self._policies, sources=Sources(known), caching=self.caching(), where=where)
+
+    # Looking ------------------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The parameters of the pipeline as they are now."""
+        context = self.context
+        return {} if context is None else {name: context[name] for name in context}
+
+    def visualize(self, form: Literal["text", "mermaid", "svg"] = "text") -> str:
+        """A picture of the graph: text, Mermaid or SVG.
+
+        Raises:
+            WiringError: The steps cannot be put in order.
+
+        """
+        return picture(drawing_of(self.name, self._wired({}, {}, is_complete=False).steps), form)
+
+    def _wired(self, inputs: Mapping[str, Any], context: Mapping[str, Any], *, is_complete: bool = True) -> Wiring:
+        """The wiring of a run; where not all that it will be given is known, anything may be in the context."""
+        known = frozenset(self.parameters) | frozenset(context) | (frozenset() if is_complete else {ALL_KEYS})
+        sources = Sources({BASELINE_CONDITION: known}, inputs=frozenset(inputs), has_data="data" in inputs, retained=True)
+        return wire(self.steps, sources, where=f"pipeline {self.name!r}")
 
     def get_provenance(self) -> Sequence[Mapping[str, Any]]:
         """The records of the last `run`, one read-only mapping per step."""
@@ -179,56 +408,122 @@ class Pipeline:
         """The names of the steps, made unique."""
         return unique_names(step.name for step in self.steps)
 
+    # The cache ----------------------------------------------------------------------------------------
+
+    def _cache_folder(self) -> Path:
+        return cache_folder() if self.cache_dir is None else self.cache_dir
+
+    def caching(self) -> Caching:
+        """Where outputs are looked for and kept."""
+        return Caching(FileStore(self._cache_folder(), lifetime=self.cache_ttl) if self.enable_cache else None)
+
+    def checkpoints(self) -> Checkpoints | None:
+        """The runs that can be resumed; None where none are kept."""
+        return Checkpoints(self._cache_folder(), self.name) if self.checkpoint else None
+
+    def tidy_cache(self) -> None:
+        """Throw away what is more than may be cached; called after each run on its own."""
+        if self.enable_cache and self.cache_max_bytes is not None:
+            evict(self._cache_folder(), self.cache_max_bytes)
+
+    def cache_stats(self) -> dict[str, Any]:
+        """What is cached: `entries`, `bytes`, and both by step; and `hits` and `misses` of this pipeline so far.
+
+        Hits and misses are those of runs on their own, in this process.
+        """
+        steps: dict[str, dict[str, int]] = {}
+        for entry in cached_files(self._cache_folder()):
+            found = steps.setdefault(entry.step, {"entries": 0, "bytes": 0})
+            found["entries"] += 1
+            found["bytes"] += entry.size
+        return {
+            "entries": sum(found["entries"] for found in steps.values()),
+            "bytes": sum(found["bytes"] for found in steps.values()),
+            "hits": self._hits,
+            "misses": self._misses,
+            "steps": steps,
+        }
+
+    def invalidate_cache(
+        self, step: str | None = None, before: dt.datetime | dt.date | float | None = None
+    ) -> int:
+        """Remove cached outputs of the steps of this pipeline, and return how many there were.
+
+        Args:
+            step: Only those of this step; default those of all steps of the pipeline.
+            before: Only those that were written before this moment: a date, a time, or seconds since 1970.
+
+        Raises:
+            DefinitionError: There is no such step, or `before` is none of these.
+
+        """
+        names = self.step_names
+        if step is not None and step not in names:
+            message = f"pipeline {self.name!r} has no step {step!r}; {did_you_mean(step, names, listing='its steps are')}"
+            raise DefinitionError(message)
+        wanted = names if step is None else [step]
+        return sum(invalidate(self._cache_folder(), step=name, before=before) for name in wanted)
+
     def __len__(self) -> int:
         return len(self.steps)
 
     def __iter__(self) -> Iterator[PipelineStep]:
         return iter(self.steps)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"steps": self.steps}
+    def __bool__(self) -> bool:
+        return True  # one that has no steps yet is a pipeline all the same
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["steps"])  # type: ignore[misc]  # the lock and the last run stay where they are
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_last": (), "_policies": None, "_recorder": None}
 
     def __repr__(self) -> str:
         return f"Pipeline({' -> '.join(self.step_names)})"
 
 
-class _Narrator(Observer):
-    """An observer that also says aloud what happens, where it was asked to."""
-
-    def __init__(self, state: CellState, steps: int, *, verbose: bool, progress: bool) -> None:
-        super().__init__()
-        self._state, self._steps = state, steps
-        self._verbose, self._progress = verbose, progress
-
-    def finished(self, *arguments: Any, **named: Any) -> None:
-        super().finished(*arguments, **named)
-        record = self.records[-1]
-        if self._verbose:
-            found = "from the cache" if record["cache_hit"] else f"in {record['duration_seconds']:.3f} s"
-            CellContext(self._state).logger.info("step %s finished %s", record["step"], found)
-        if self._progress:
-            done = len(self.records)
-            end = "\n" if done == self._steps or not sys.stderr.isatty() else "\r"
-            sys.stderr.write(f"{done}/{self._steps} {record['step']}{end}")
-            sys.stderr.flush()
-
-
-def _state_of(ctx: FrozenContext | None, rep: int | None, condition: str | None, logger: Any) -> CellState:
+def _state_of(
+    ctx: FrozenContext | None, rep: int | None, condition: str | None, logger: Any, parameters: Mapping[str, Any]
+) -> CellState:
     if ctx is None:
         ctx = FrozenContext()
     if not isinstance(ctx, FrozenContext):
         message = f"ctx must be a FrozenContext, found {type(ctx).__qualname__}; write FrozenContext({{...}})"
         raise DefinitionError(message)
     state = ctx._state  # noqa: SLF001 - the pipeline runs on the state behind the view
+    if parameters:
+        for key, value in FrozenContext(parameters)._state.values.items():  # noqa: SLF001 - copies, as of any context
+            state.values.setdefault(key, value)
     for key, value in ((REPLICATE_KEY, rep), (CONDITION_KEY, condition)):
         if value is not None:
             state.values.setdefault(key, value)
     if logger is not None:
         state.logger = logger
     return state
+
+
+def _checked_context(context: Any) -> Context | None:
+    """The parameters that a pipeline was given, as they were given where they are a context."""
+    if context is None or isinstance(context, Context):
+        return context
+    if isinstance(context, FrozenContext):
+        message = "context must be a mapping or what context(...) makes; a FrozenContext goes with data: run(data, ctx)"
+        raise DefinitionError(message)
+    return Context(context)
+
+
+def _checked_inputs(inputs: Any) -> dict[str, Any]:
+    if inputs is None:
+        return {}
+    if not isinstance(inputs, Mapping) or not all(isinstance(name, str) and name for name in inputs):
+        message = f"inputs must be a mapping from names to values, found {type(inputs).__qualname__} {inputs!r}"
+        raise DefinitionError(message)
+    return dict(inputs)
+
+
+def _at_least(what: str, value: Any, least: int) -> Any:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least):
+        message = f"{what} must be a number of at least {least}, found {value!r}"
+        raise DefinitionError(message)
+    return value
 
 
 def pipeline(*steps: Any) -> Pipeline:

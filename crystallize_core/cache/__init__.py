@@ -1,7 +1,20 @@
 """The step cache: an output is reused only while nothing that it depended on has changed."""
 
 from crystallize_core.cache.caching import Caching
+from crystallize_core.cache.checkpoints import Checkpoints
 from crystallize_core.cache.step_cache import Lookup, StepCache
 from crystallize_core.cache.store import CacheWarning, FileStore, cache_folder
+from crystallize_core.cache.upkeep import cached_files, evict, invalidate
 
-__all__ = ["CacheWarning", "Caching", "FileStore", "Lookup", "StepCache", "cache_folder"]
+__all__ = [
+    "CacheWarning",
+    "Caching",
+    "Checkpoints",
+    "FileStore",
+    "Lookup",
+    "StepCache",
+    "cache_folder",
+    "cached_files",
+    "evict",
+    "invalidate",
+]

@@ -1,0 +1,232 @@
+"""A pipeline that runs on its own: an experiment of one cell, whose steps and outputs are all kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from crystallize_core.assets import Assets
+from crystallize_core.cache import Caching, Checkpoints, FileStore
+from crystallize_core.datasource import FunctionSource
+from crystallize_core.drawing import Arrow, Box, Drawing
+from crystallize_core.engine.drive import adrive, drive
+from crystallize_core.engine.recorder import Recorder, lineage_of
+from crystallize_core.engine.run import Run, new_run_id
+from crystallize_core.engine.subject import Subject
+from crystallize_core.errors import CrystallizeError, RunError, StepError
+from crystallize_core.outcome import CellOutcome, ReplicateOutcome
+from crystallize_core.pipeline_result import Outputs, PipelineResult, StepResult
+from crystallize_core.stack.attached import Stack
+from crystallize_core.wiring import WiredStep
+
+__all__ = ["PipelineRun", "drawing_of"]
+
+
+class _OnItsOwn(Subject):
+    """A pipeline as the plugins of its run see it."""
+
+    def __init__(self, pipeline: Any, stack: Stack, context: Mapping[str, Any], inputs: frozenset[str]) -> None:
+        self.name, self.description = pipeline.name, ""
+        self.datasource = FunctionSource(_no_data)
+        self.pipeline = pipeline
+        self.initial_ctx = context
+        self.outputs, self.treatments, self.hypotheses = [], [], []
+        self.replicates = 1
+        self.inputs = inputs
+        self.has_data = "data" in inputs
+        self.retains = True
+        self.attach(stack)
+
+    @property
+    def title(self) -> str:
+        """Words for messages."""
+        return f"pipeline {self.name!r}"
+
+
+def _no_data(ctx: Any) -> None:  # noqa: ARG001 - the signature of a datasource
+    """Never called: everything that a pipeline is given is an input."""
+
+
+class PipelineRun:
+    """One run of a pipeline on its own.
+
+    Args:
+        pipeline: The pipeline.
+        stack: The plugins.
+        inputs: The inputs of the run by name.
+        context: Parameters of this run, on top of those of the pipeline.
+        recorder: Keeps what becomes of each step.
+        resume: Whether to take over what an earlier run finished: the newest one, or that of this id.
+        fresh: The names of the steps that run again in any case, with everything that stands on them.
+
+    Raises:
+        DefinitionError: The pipeline cannot run; everything that is wrong with it is listed.
+        RunError: There is no run to resume of that id.
+
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        stack: Stack,
+        inputs: Mapping[str, Any],
+        context: Mapping[str, Any],
+        recorder: Recorder,
+        *,
+        resume: bool | str = False,
+        fresh: frozenset[str] = frozenset(),
+    ) -> None:
+        self._pipeline, self._recorder = pipeline, recorder
+        self._inputs, self._context = dict(inputs), {**pipeline.parameters, **context}
+        self._id = new_run_id()
+        self._checkpoints: Checkpoints | None = pipeline.checkpoints()
+        self._subject = _OnItsOwn(pipeline, stack, context, frozenset(inputs))
+        caching = self._caching(resume, fresh)
+        self._run = Run(self._subject, "none", caching=caching, run_id=self._id)
+        if self._checkpoints is not None:  # now that the pipeline can run at all
+            self._checkpoints.begin(self._id, {"inputs": self._inputs, "context": dict(context)})
+        self._assets = Assets(self._inputs)
+        self._began = time.perf_counter()
+
+    def _caching(self, resume: bool | str, fresh: frozenset[str]) -> Caching:  # noqa: FBT001 - passed through
+        caching: Caching = self._pipeline.caching()
+        if self._checkpoints is None:
+            if resume:
+                message = f"pipeline {self._pipeline.name!r} keeps no checkpoints, so that no run of it can be resumed"
+                raise RunError(message)
+            return caching
+        earlier = self._checkpoints.store(resume if isinstance(resume, str) else None) if resume else None
+        kept = FileStore(self._checkpoints.folder / self._id)
+        return attrs.evolve(caching, checkpoints=kept, earlier=earlier, fresh=fresh)
+
+    @property
+    def steps(self) -> tuple[WiredStep, ...]:
+        """The steps in the order in which they run."""
+        return tuple(planned.wired for planned in self._run.session.plan.steps)
+
+    def run(self) -> PipelineResult:
+        """Run in this thread."""
+        session = self._run.session
+        try:
+            self._run.start()
+            session.set_up()
+            drive(self._cell(session.thread_crew()), session.loops)
+        except BaseException as failure:
+            self._interrupted(failure)
+            raise
+        return self._finished()
+
+    async def arun(self) -> PipelineResult:
+        """Run on the event loop of the caller."""
+        session = self._run.session
+        try:
+            self._run.start()
+            session.set_up()
+            await adrive(self._cell(session.task_crew()))
+        except BaseException as failure:
+            self._interrupted(failure)
+            raise
+        return self._finished()
+
+    def _cell(self, crew: Any) -> Any:
+        session = self._run.session
+        (condition,) = session.conditions
+        outcome = yield from session.cell(condition, 0, self._recorder, data=self._assets, crew=crew)
+        self._outcome: CellOutcome = attrs.evolve(outcome, provenance=None)
+        self._run.collector.take(ReplicateOutcome(0, [self._outcome], session.hooks.take_notes()))
+
+    def _interrupted(self, failure: BaseException) -> None:
+        try:
+            self._run.finish(failure)
+        except CrystallizeError as another:
+            failure.add_note(f"and while finishing: {another}")
+        self._end("interrupted")
+
+    def _end(self, state: str) -> None:
+        if self._checkpoints is not None:
+            states = {name: found.state for name, found in self._recorder.results.items()}
+            record = {"run_id": self._id, "pipeline": self._pipeline.name, "state": state, "steps": states}
+            self._checkpoints.end(self._id, record)
+            self._checkpoints.prune(self._pipeline.keep_runs)
+        self._pipeline.tidy_cache()
+
+    def _finished(self) -> PipelineResult:
+        failure = None
+        try:
+            record = self._run.finish()
+        except CrystallizeError as error:  # a plugin failed when everything else was done
+            failure, record = error, error.result
+        recorder = self._recorder
+        steps = self._run.session.plan.steps
+        results = {
+            name: attrs.evolve(found, artifacts=recorder.artifacts(name)) for name, found in recorder.results.items()
+        }
+        assets = self._assets
+        made = {asset: assets[asset] for step in self.steps for asset in step.outputs if asset in assets}
+        returned = {name: found.output for name, found in results.items() if found.state in ("ok", "cached")}
+        result = PipelineResult(
+            pipeline_name=self._pipeline.name,
+            run_id=self._id,
+            outputs=Outputs(made, returned),
+            step_results=results,
+            duration_seconds=time.perf_counter() - self._began,
+            context=self._context,
+            record=record,
+            lineage=lineage_of(steps, assets, tuple(self._inputs)),
+            error=_first(self._outcome.error, failure),
+            drawing=drawing_of(self._pipeline.name, self.steps, results),
+        )
+        self._end(result.state)
+        return result
+
+
+def _first(of_cell: CrystallizeError | None, of_run: CrystallizeError | None) -> CrystallizeError | None:
+    """What went wrong first; the other is in its notes."""
+    if of_cell is not None and of_run is not None:
+        of_cell.add_note(f"and: {of_run}")
+    found = of_cell or of_run
+    if isinstance(found, StepError):  # there is one replicate and one condition, of which nobody has heard
+        found.address = {word: value for word, value in found.address.items() if word not in ("replicate", "condition")}
+    return found
+
+
+def drawing_of(title: str, steps: tuple[WiredStep, ...], results: Mapping[str, StepResult] | None = None) -> Drawing:
+    """The graph of a pipeline, with what became of each step where that is known."""
+    boxes: dict[str, Box] = {}
+    arrows: dict[Arrow, None] = {}
+    given: dict[str, Box] = {}
+    for step in steps:
+        for fill in step.all_fills:
+            key = str(fill.key or fill.parameter)
+            if fill.maker is not None:
+                label = key if isinstance(fill.key, str) else fill.parameter
+                arrows[Arrow(fill.maker, step.name, label)] = None
+            elif fill.source in ("input", "data", "context"):
+                kind = "context" if fill.source == "context" else "input"
+                name = f"{kind} {key}" if fill.source != "data" or fill.key else "data"
+                given.setdefault(name, Box(name, kind=kind))
+                arrows[Arrow(name, step.name)] = None
+        found = None if results is None else results.get(step.name)
+        boxes[step.name] = Box(
+            step.name,
+            outputs=step.step.outputs,
+            group=step.group,
+            is_conditional=bool(step.guards),
+            status=None if found is None else found.state,
+            note="" if found is None else _note(found),
+        )
+    used = {arrow.source for arrow in arrows}
+    sources = [box for name, box in given.items() if name in used and name not in boxes]
+    return Drawing(title, (*sources, *boxes.values()), tuple(arrows))
+
+
+def _note(found: StepResult) -> str:
+    if found.state in ("skipped", "not run"):
+        return found.reason or ""
+    parts = [f"{found.duration_seconds:.2f} s"]
+    if found.retries:
+        parts.append(f"{found.retries} retries" if found.retries > 1 else "1 retry")
+    return ", ".join([*parts, *(["fallback"] if found.fallback_used else [])])
