@@ -29,9 +29,9 @@ def collected(problems: list[str], check: Callable[[Any], Any], value: Any) -> A
         return None
 
 
-def checked_name(value: Any) -> str:
-    """The name of an experiment, which is also that of a folder."""
-    return check_condition_name(value, "experiment")
+def checked_name(value: Any, what: str = "experiment") -> str:
+    """The name of an experiment or a pipeline, which is also that of a folder."""
+    return check_condition_name(value, what)
 
 
 def checked_replicates(value: Any) -> int:

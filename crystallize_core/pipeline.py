@@ -83,7 +83,7 @@ class Pipeline:
         if isinstance(given, bytes) or not isinstance(given, Iterable):
             message = f"Pipeline needs a list of steps or a name, found {type(steps).__qualname__} {steps!r}"
             raise DefinitionError(message)
-        self.name = "pipeline" if name is None else checked_name(name)
+        self.name = "pipeline" if name is None else checked_name(name, "pipeline")
         self.context = _checked_context(context)
         self.enable_cache, self.checkpoint = enable_cache, checkpoint
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
@@ -202,8 +202,7 @@ class Pipeline:
         if data is _NOTHING:
             self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
             run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
-            result = run.run()
-            return self._returned(result, debug=debug, raise_on_error=raise_on_error)
+            return self._returned(run, run.run(), debug=debug, raise_on_error=raise_on_error)
         self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
         loops = Loops()
         try:
@@ -235,8 +234,7 @@ class Pipeline:
         if data is _NOTHING:
             self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
             run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
-            result = await run.arun()
-            return self._returned(result, debug=debug, raise_on_error=raise_on_error)
+            return self._returned(run, await run.arun(), debug=debug, raise_on_error=raise_on_error)
         self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
         output, records = await adrive(self._work(data, ctx, verbose, progress, rep, condition, logger, experiment))
         return (output, [dict(record) for record in records]) if return_provenance else output
@@ -263,7 +261,7 @@ class Pipeline:
         given = checkpoints.given(run_id)
         fresh = frozenset[str]() if from_step is None else self._downstream(from_step, given["inputs"], given["context"])
         run = self._on_its_own(given["inputs"], given["context"], debug, run_id, None, False, False, None, fresh)  # noqa: FBT003 - neither verbose nor with progress
-        return self._returned(run.run(), debug=debug, raise_on_error=raise_on_error)
+        return self._returned(run, run.run(), debug=debug, raise_on_error=raise_on_error)
 
     def _downstream(self, step: str, inputs: Mapping[str, Any], context: Mapping[str, Any]) -> frozenset[str]:
         """A step and all that stand on it."""
@@ -294,14 +292,14 @@ class Pipeline:
             raise DefinitionError(message)
         stack = resolve(executor=executor)
         narrator = Narrator(len(self.steps), verbose=verbose, progress=progress, logger=logger)
-        tell = Debugger(narrator).tell if debug else narrator.tell
-        recorder = Recorder(tell)
-        self._recorder = recorder
+        recorder = Recorder(Debugger(narrator).tell if debug else narrator.tell, values=debug)
         given, over = _checked_inputs(inputs), _checked_context(context)
         return PipelineRun(self, stack, given, dict(over or {}), recorder, resume=resume, fresh=fresh)
 
-    def _returned(self, result: PipelineResult, *, debug: bool, raise_on_error: bool) -> PipelineResult:
-        self._last = tuple(self._recorder.records)
+    def _returned(
+        self, run: PipelineRun, result: PipelineResult, *, debug: bool, raise_on_error: bool
+    ) -> PipelineResult:
+        self._last = tuple(run.recorder.records)
         for found in result.step_results.values():
             if found.state == "cached":
                 self._hits += 1
@@ -474,7 +472,7 @@ class Pipeline:
         return True  # one that has no steps yet is a pipeline all the same
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_last": (), "_policies": None, "_recorder": None}
+        return {**self.__dict__, "_last": (), "_policies": None}
 
     def __repr__(self) -> str:
         return f"Pipeline({' -> '.join(self.step_names)})"

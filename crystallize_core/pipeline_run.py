@@ -62,6 +62,9 @@ class PipelineRun:
         resume: Whether to take over what an earlier run finished: the newest one, or that of this id.
         fresh: The names of the steps that run again in any case, with everything that stands on them.
 
+    Attributes:
+        recorder: The same.
+
     Raises:
         DefinitionError: The pipeline cannot run; everything that is wrong with it is listed.
         RunError: There is no run to resume of that id.
@@ -79,7 +82,7 @@ class PipelineRun:
         resume: bool | str = False,
         fresh: frozenset[str] = frozenset(),
     ) -> None:
-        self._pipeline, self._recorder = pipeline, recorder
+        self._pipeline, self.recorder = pipeline, recorder
         self._inputs, self._context = dict(inputs), {**pipeline.parameters, **context}
         self._id = new_run_id()
         self._checkpoints: Checkpoints | None = pipeline.checkpoints()
@@ -134,7 +137,7 @@ class PipelineRun:
     def _cell(self, crew: Any) -> Any:
         session = self._run.session
         (condition,) = session.conditions
-        outcome = yield from session.cell(condition, 0, self._recorder, data=self._assets, crew=crew)
+        outcome = yield from session.cell(condition, 0, self.recorder, data=self._assets, crew=crew)
         self._outcome: CellOutcome = attrs.evolve(outcome, provenance=None)
         self._run.collector.take(ReplicateOutcome(0, [self._outcome], session.hooks.take_notes()))
 
@@ -147,7 +150,7 @@ class PipelineRun:
 
     def _end(self, state: str) -> None:
         if self._checkpoints is not None:
-            states = {name: found.state for name, found in self._recorder.results.items()}
+            states = {name: found.state for name, found in self.recorder.results.items()}
             record = {"run_id": self._id, "pipeline": self._pipeline.name, "state": state, "steps": states}
             self._checkpoints.end(self._id, record)
             self._checkpoints.prune(self._pipeline.keep_runs)
@@ -159,7 +162,7 @@ class PipelineRun:
             record = self._run.finish()
         except CrystallizeError as error:  # a plugin failed when everything else was done
             failure, record = error, error.result
-        recorder = self._recorder
+        recorder = self.recorder
         steps = self._run.session.plan.steps
         results = {
             name: attrs.evolve(found, artifacts=recorder.artifacts(name)) for name, found in recorder.results.items()

@@ -39,4 +39,7 @@ class Caching:
         is_fresh = wired.name in self.fresh
         reads = [s for s in (self.earlier, self.store if is_cached else None) if s is not None and not is_fresh]
         keeps = [s for s in (self.store if is_cached else None, self.checkpoints) if s is not None]
-        return StepCache(wired, ask, reads, keeps, earlier=self.earlier, quiet=not is_cached) if keeps else None
+        if not keeps:
+            return None
+        explains = self.checkpoints is not None  # one run at a time, and somebody may look at each step of it
+        return StepCache(wired, ask, reads, keeps, earlier=self.earlier, explains=explains, quiet=not is_cached)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ import attrs
 from crystallize_core.artifact import ArtifactRecord
 from crystallize_core.assets import Assets
 from crystallize_core.cache.dependencies import PLUGIN, current, names_read, parameter_name
+from crystallize_core.cache.reasons import changes, last_name, last_parts
 from crystallize_core.cache.store import CacheWarning, FileStore
 from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY, Event, StepContext
 from crystallize_core.errors import DefinitionError, FingerprintError, warn_caller
@@ -70,6 +72,7 @@ class Lookup:
         answers: What plugins say that the output may depend on, by plugin and name.
         found_in: The store that had it.
         full_name: The name of the entry that was found.
+        reason: Why nothing was found, in words.
 
     """
 
@@ -78,6 +81,12 @@ class Lookup:
     answers: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
     found_in: FileStore | None = None
     full_name: str | None = None
+    reason: str = "it cannot be cached"
+
+    @property
+    def words(self) -> str:
+        """What came of it, for people."""
+        return f"a miss: {self.reason}" if self.entry is None else "a hit: nothing that it depends on has changed"
 
 
 class StepCache:
@@ -89,6 +98,7 @@ class StepCache:
         reads: The stores in which entries are looked for, the first one first.
         keeps: The stores in which entries are kept.
         earlier: The store among these that holds an earlier run.
+        explains: Whether a miss says what has changed since the step ran last.
         quiet: Whether to say nothing of outputs that cannot be kept, because nobody asked for it.
 
     """
@@ -101,10 +111,12 @@ class StepCache:
         keeps: Sequence[FileStore],
         *,
         earlier: FileStore | None = None,
+        explains: bool = False,
         quiet: bool = False,
     ) -> None:
         self._wired, self._name, self._ask = wired, wired.name, ask
         self._reads, self._keeps, self._earlier, self._quiet = reads, keeps, earlier, quiet
+        self._explains = explains
         strategy = wired.step.cache_strategy
         self._own_key = strategy if callable(strategy) else None
         self._filled = {parameter_name(fill) for fill in wired.fills if fill.source == "context"}
@@ -124,7 +136,7 @@ class StepCache:
             return Lookup()
         if self._own_key is not None:
             name = f"{step_hash}/{content_digest(self._key_of(data, state))}"
-            return self._found(name, name) or Lookup(None, name)
+            return self._found(name, name) or Lookup(None, name, reason="no entry has the key of its own function")
         try:
             name = f"{step_hash}/{self._input_digest(data)}"
         except FingerprintError as error:
@@ -140,7 +152,7 @@ class StepCache:
             found = self._found(name, _entry_name(name, values), answers)
             if found is not None:
                 return found
-        return Lookup(None, name, answers)
+        return Lookup(None, name, answers, reason=self._reason(data, state, answers))
 
     def _found(self, name: str, full: str, answers: Mapping[str, Mapping[str, Any]] | None = None) -> Lookup | None:
         for store in self._reads:
@@ -163,8 +175,16 @@ class StepCache:
                 if text is not None:
                     self._merge_names(store, lookup.name, _recorded(text))
 
-    def store(self, lookup: Lookup, output: Any, ctx: StepContext) -> None:
-        """Keep what the step came to, under what it depended on."""
+    def store(self, lookup: Lookup, output: Any, ctx: StepContext, data: Any = None) -> None:
+        """Keep what the step came to, under what it depended on.
+
+        Args:
+            lookup: What was looked for before it ran.
+            output: What it returned.
+            ctx: What it wrote, and what it read.
+            data: What it was given, where a later miss is to be explained.
+
+        """
         if lookup.name is None or ("attempt" in ctx._looked and ctx._attempt > 1):  # noqa: SLF001 - as in all of this file
             return
         full = lookup.name
@@ -180,6 +200,8 @@ class StepCache:
             for store in self._keeps:
                 self._merge_names(store, lookup.name, [names])
             full = _entry_name(lookup.name, values)
+            if self._explains and data is not None:
+                self._keeps[0].write_text(last_name(self._name), json.dumps(self._parts(data) | values))
         stage = ctx._stage  # noqa: SLF001 - as above
         entry = {
             "output": output,
@@ -192,6 +214,30 @@ class StepCache:
         if first.write(full, entry, step=self._name, quiet=self._quiet):
             for other in others:
                 other.adopt(full, first)
+
+    # Reasons --------------------------------------------------------------------------------------
+
+    def _reason(self, data: Any, state: CellState, answers: Mapping[str, Mapping[str, Any]]) -> str:
+        """Why there is no entry, as far as that is known from the last time that the step ran."""
+        if not self._reads:
+            return "it is not cached"
+        if not self._explains:
+            return "there is no entry for this code and input"
+        last = last_parts(self._keeps[0].read_text(last_name(self._name)))
+        now = self._parts(data)
+        for name in last.keys() - now.keys():
+            with suppress(FingerprintError, KeyError):
+                now[name] = current(name, self._name, state, answers)
+        return changes(last, now)
+
+    def _parts(self, data: Any) -> dict[str, str]:
+        """The digests of what an entry stands under, by what they are the digests of."""
+        parts = {"code": self._hash or ""}
+        if isinstance(data, Assets):
+            for fill in self._assets:
+                with suppress(FingerprintError, KeyError):
+                    parts[f"input:{fill.key if isinstance(fill.key, str) else fill.parameter}"] = _digest_of(fill, data)
+        return parts
 
     # What an entry stands under -------------------------------------------------------------------
 

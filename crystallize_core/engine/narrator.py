@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from crystallize_core.parameters import shown
@@ -32,7 +33,13 @@ class Narrator:
         self._logger = logger or logging.getLogger("crystallize")
         self._count = 0
 
-    def tell(self, planned: PlannedStep, done: StepRun | None, result: StepResult) -> None:  # noqa: ARG002 - as the debugger's
+    def tell(
+        self,
+        planned: PlannedStep,
+        done: StepRun | None,  # noqa: ARG002 - as the debugger's
+        result: StepResult,
+        given: Mapping[str, Any],  # noqa: ARG002 - the same
+    ) -> None:
         """A step has ended."""
         self._count += 1
         if self._verbose:
@@ -56,11 +63,15 @@ class Debugger:
     def __init__(self, narrator: Narrator) -> None:
         self._narrator = narrator
 
-    def tell(self, planned: PlannedStep, done: StepRun | None, result: StepResult) -> None:
+    def tell(self, planned: PlannedStep, done: StepRun | None, result: StepResult, given: Mapping[str, Any]) -> None:
         """A step has ended."""
-        self._narrator.tell(planned, done, result)
+        self._narrator.tell(planned, done, result, given)
+        values = dict(given)
+        if done is not None:
+            there = done.ctx._state.values  # noqa: SLF001 - the engine is who looks behind the view
+            keys = {f.parameter: f.key or f.parameter for f in planned.wired.fills if f.source == "context"}
+            values |= {parameter: there[key] for parameter, key in keys.items() if key in there}
         lines = [f"step {planned.name}: {result.state} in {result.duration_seconds:.3f} s"]
-        values = {} if done is None else done.given
         for fill in planned.wired.fills:
             value = f" = {shown(fill.parameter, values[fill.parameter])}" if fill.parameter in values else ""
             lines.append(f"  {fill.parameter} ← {fill.words}{value}")

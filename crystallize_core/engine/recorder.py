@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crystallize_core.assets import Assets
@@ -12,8 +13,6 @@ from crystallize_core.fingerprint import code_digest
 from crystallize_core.pipeline_result import Lineage, Origin, StepResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from crystallize_core.engine.plan import PlannedStep
     from crystallize_core.engine.step_run import StepRun
     from crystallize_core.state import CellState
@@ -21,16 +20,20 @@ if TYPE_CHECKING:
 __all__ = ["Recorder", "lineage_of"]
 
 
+Tell = Callable[["PlannedStep", "StepRun | None", StepResult, Mapping[str, Any]], None]
+
+
 class Recorder(Observer):
     """Keeps a `StepResult` per step, in the order in which the steps were committed.
 
     Args:
-        tell: Called with each of them.
+        tell: Called with each of them, and with what the step was given by parameter, where `values` asks for that.
+        values: Whether to keep what went into and came out of each step in the records too.
 
     """
 
-    def __init__(self, tell: Callable[[PlannedStep, StepRun | None, StepResult], None] | None = None) -> None:
-        super().__init__()
+    def __init__(self, tell: Tell, *, values: bool = False) -> None:
+        super().__init__(values=values)
         self.results: dict[str, StepResult] = {}
         self._tell = tell
         self._written: dict[str, list[Any]] = {}
@@ -68,8 +71,8 @@ class Recorder(Observer):
             }
         sources = {fill.parameter: fill.words for fill in planned.wired.fills}
         found = self.results[planned.name] = StepResult(planned.name, sources=sources, **fields)
-        if self._tell is not None:
-            self._tell(planned, done, found)
+        given = self._given if done is not None and isinstance(self._given, Mapping) else {}
+        self._tell(planned, done, found, given)
 
     def artifacts(self, step: str) -> dict[str, str | None]:
         """Where the artifacts of a step are now, by name."""

@@ -130,7 +130,7 @@ def _output(
         if done.rows:
             done.ctx._open_stage().metrics.extend(done.rows)  # noqa: SLF001 - the engine is who stages
             done.rows = None
-        cache.store(done.why, done.output, done.ctx)
+        cache.store(done.why, done.output, done.ctx, data)
 
 
 def received(plan: Plan, planned: PlannedStep, done: StepRun, output: Any) -> Generator[Any, Any, None]:
