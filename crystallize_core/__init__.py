@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from crystallize_core.pipeline import Pipeline, pipeline
     from crystallize_core.plugin import BasePlugin
     from crystallize_core.record import PluginRecord, RunInfo, RunRecord
+    from crystallize_core.requirements import GPUConfig, ResourceRequest, as_request, combined
     from crystallize_core.resource import resource_factory
     from crystallize_core.result import Result
     from crystallize_core.samples import ConditionMetrics, ExperimentMetrics, Row
@@ -100,6 +101,7 @@ __all__ = [
     "ExperimentMetrics",
     "FingerprintError",
     "FrozenContext",
+    "GPUConfig",
     "HookError",
     "Hypothesis",
     "HypothesisResult",
@@ -114,6 +116,7 @@ __all__ = [
     "RemoteError",
     "ReplicateOutcome",
     "ReplicateStream",
+    "ResourceRequest",
     "Result",
     "Row",
     "RunError",
@@ -128,7 +131,9 @@ __all__ = [
     "VerifierError",
     "WiringError",
     "WorkerError",
+    "as_request",
     "code_digest",
+    "combined",
     "content_digest",
     "data_source",
     "hookimpl",
@@ -191,6 +196,7 @@ _HOMES = {
     "pipeline": ("Pipeline", "pipeline"),
     "plugin": ("BasePlugin",),
     "record": ("PluginRecord", "RunInfo", "RunRecord"),
+    "requirements": ("GPUConfig", "ResourceRequest", "as_request", "combined"),
     "resource": ("resource_factory",),
     "result": ("Result",),
     "samples": ("ConditionMetrics", "ExperimentMetrics", "Row"),

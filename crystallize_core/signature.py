@@ -35,6 +35,8 @@ class Signature:
         others: The remaining parameters with their defaults (`REQUIRED` without one).
         keyword_only: Names that can only be passed by keyword.
         order: All parameters in order, without `*args` and `**kwargs`.
+        takes_extra: Whether it has `**kwargs`.
+        takes_many: Whether it has `*args`.
 
     """
 
@@ -44,6 +46,13 @@ class Signature:
     others: Mapping[str, Any]
     keyword_only: frozenset[str]
     order: tuple[str, ...]
+    takes_extra: bool = False
+    takes_many: bool = False
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The parameters without a default, data and context included."""
+        return tuple(name for name in self.order if self.others.get(name, REQUIRED) is REQUIRED)
 
 
 def signature_of(function: Callable[..., Any], *, takes_data: bool = True) -> Signature:
@@ -84,6 +93,8 @@ def signature_of(function: Callable[..., Any], *, takes_data: bool = True) -> Si
         others={p.name: p.default for p in named if p.name not in (data, ctx)},
         keyword_only=frozenset(p.name for p in named if p.kind is p.KEYWORD_ONLY),
         order=tuple(names),
+        takes_extra=any(p.kind is p.VAR_KEYWORD for p in parameters),
+        takes_many=any(p.kind is p.VAR_POSITIONAL for p in parameters),
     )
 
 

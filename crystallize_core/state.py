@@ -91,7 +91,10 @@ class Stage:
 class CellState:
     """What one cell has committed: the values that steps read, and what they recorded."""
 
-    # What few cells change is a class attribute, because one state is made for every cell.
+    # One state is made for every cell: what every cell has is a slot, and what few cells change is a class
+    # attribute, for which a dictionary is made only when it is changed.
+    __slots__ = ("__dict__", "artifacts", "events", "metrics", "run", "values")
+
     overridable = False
     services: Mapping[str, Callable[[FrozenContext], Any]] = types.MappingProxyType({})
     untracked: frozenset[str] = frozenset()

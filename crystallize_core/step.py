@@ -14,11 +14,13 @@ from crystallize_core import fingerprint
 from crystallize_core.errors import DefinitionError, did_you_mean
 from crystallize_core.pickling import by_reference
 from crystallize_core.signature import Signature, is_async, name_of, signature_of
+from crystallize_core.skipping import Guard, guards_of
 
 if TYPE_CHECKING:
     from crystallize_core.context import FrozenContext
 
 __all__ = [
+    "CORE_OPTIONS",
     "FunctionStep",
     "PipelineStep",
     "StepFactory",
@@ -28,6 +30,8 @@ __all__ = [
     "pipeline_step",
 ]
 
+CORE_OPTIONS = frozenset({"condition", "execution_group", "skip_if", "tags"})
+"""The step options that no plugin has to claim."""
 CARRIED = "__crystallize_options__"
 """The attribute in which a function carries step options of its own; decorators of plugins set it."""
 
@@ -82,12 +86,23 @@ class PipelineStep:
 
     Attributes:
         cacheable: Whether outputs may be stored and reused.
-        options: Step options that plugins claim, such as `{"retry": 3}`.
+        cache_strategy: What an entry of the cache stands under: `code_hash`, `input_hash` or a function.
+        options: Step options, such as `{"retry": 3}`; plugins claim them, but for those of the core.
+        inputs, outputs: The names of the assets that it takes and makes; only steps made by `@step` have some.
+        is_named: Whether its parameters are filled by their names only, as those of `@step` are.
+        execution_group: Steps of one group run one after the other in one worker where that is possible.
+        tags: Free labels for records.
 
     """
 
     cacheable: bool = False
+    cache_strategy: Any = "code_hash"
     options: Mapping[str, Any] = {}
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    is_named: bool = False
+    execution_group: str | None = None
+    tags: Mapping[str, Any] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -131,6 +146,17 @@ class PipelineStep:
         return self
 
     @property
+    def guards(self) -> tuple[Guard, ...]:
+        """What must hold for it to run: `condition`, `skip_if`, and those that its function carries."""
+        options = self.options
+        own = [
+            Guard(options[name], wanted=wanted, by_position=False)
+            for name, wanted in (("condition", True), ("skip_if", False))
+            if options.get(name) is not None
+        ]
+        return (*own, *guards_of(self.function))
+
+    @property
     def step_hash(self) -> str:
         """A digest of code and parameters."""
         return fingerprint.content_digest(
@@ -148,6 +174,8 @@ class FunctionStep(PipelineStep):
     def __init__(self, factory: StepFactory, params: Mapping[str, Any]) -> None:
         self._factory = factory
         self._params = dict(params)
+        self.execution_group = factory.options.get("execution_group")
+        self.tags = dict(factory.options.get("tags") or {})
         signature = factory.signature
         for name in self._params:
             if name not in signature.others or name == signature.data:
@@ -327,7 +355,7 @@ def as_step(item: Any, where: str = "pipeline") -> PipelineStep:
 
     """
     step = _made(item, where)
-    if step.signature.data is None:
+    if step.signature.data is None and not step.is_named:
         message = (
             f"step {step.name!r} takes no data: its first parameter must be the data, as in "
             f"def __call__(self, data, ctx)"
@@ -343,6 +371,12 @@ def _made(item: Any, where: str) -> PipelineStep:
         return item()
     if isinstance(item, functools.partial) and isinstance(item.func, StepFactory):
         return item.func(*item.args, **item.keywords)
+    if isinstance(item, functools.partial) and isinstance(item.func, PipelineStep) and hasattr(item.func, "bound"):
+        if item.args:
+            message = f"{where}: the parameters of step {item.func.name!r} are bound by name, found {item.args!r}"
+            raise DefinitionError(message)
+        bound: PipelineStep = item.func.bound(item.keywords)
+        return bound
     if isinstance(item, functools.partial) and isinstance(item.func, type) and issubclass(item.func, PipelineStep):
         return _instance(item, item.func, where)
     if isinstance(item, type) and issubclass(item, PipelineStep):

@@ -6,16 +6,16 @@ code runs under `run` and under `arun`. `drive.py` holds the two ways to drive i
 
 from __future__ import annotations
 
-import inspect
 from array import array
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from crystallize_core.context import StepContext, forget_reads
 from crystallize_core.engine.attempt import PolicyContext
+from crystallize_core.engine.returns import PLAIN_TYPES, is_awaitable, split_metrics
 from crystallize_core.errors import DefinitionError, HookError, StepError, describe
-from crystallize_core.state import SHARED_TYPES, CellState, Metric, checked_metric
+from crystallize_core.state import CellState
 
 if TYPE_CHECKING:
     from crystallize_core.engine.observe import Observer
@@ -25,44 +25,6 @@ __all__ = ["Awaiting", "run_steps"]
 
 Awaiting = Generator[Any, Any, Any]
 """Yields awaitables, is sent what they came to, returns a result."""
-
-PLAIN: Final = 0
-PAIR: Final = 1
-AWAITABLE: Final = 2
-_kinds: dict[type, int] = {}
-"""What to do with an output, by its type."""
-_plain: set[type] = set()
-"""The types of outputs with which there is nothing to do, which is asked for every step."""
-MOST_TYPES: Final = 10_000
-"""Types that are made in a loop must not fill the memory."""
-METRICS_PAIR: Final = 2
-
-
-def _kind_of(kind: type) -> int:
-    found = _kinds.get(kind)
-    if found is not None:
-        return found
-    if issubclass(kind, tuple) and not hasattr(kind, "_fields"):
-        found = PAIR
-    elif hasattr(kind, "__await__") or issubclass(kind, type(_generator_coroutine())):
-        found = AWAITABLE
-    else:
-        found = PLAIN
-    if len(_kinds) < MOST_TYPES:
-        _kinds[kind] = found
-        if found == PLAIN:
-            _plain.add(kind)
-    return found
-
-
-def _generator_coroutine() -> Any:
-    coroutine = _nothing()
-    coroutine.close()
-    return coroutine
-
-
-async def _nothing() -> None:
-    """Gives its type to the table above."""
 
 
 def run_steps(
@@ -99,8 +61,8 @@ def run_steps(
                     data = invoke(data, ctx)
                 else:
                     ctx, data = yield from _run_policy(planned, state, data)
-                if type(data) not in _plain:
-                    if _kind_of(type(data)) == AWAITABLE:
+                if type(data) not in PLAIN_TYPES:
+                    if is_awaitable(data):
                         data = yield data
                     data, rows = split_metrics(data)
             else:
@@ -134,24 +96,12 @@ def run_steps(
     return data
 
 
-def split_metrics(output: Any) -> tuple[Any, list[Metric] | None]:
-    """The output and None; of `(output, {"metric": value})` the first half and the metrics."""
-    if type(output) is not tuple or len(output) != METRICS_PAIR or not isinstance(output[1], Mapping):
-        return output, None
-    return output[0], [
-        (name, value, None)
-        if type(value) in SHARED_TYPES and type(name) is str and name
-        else checked_metric(name, value)
-        for name, value in output[1].items()
-    ]
-
-
 def _run_policy(planned: PlannedStep, state: CellState, data: Any) -> Generator[Any, Any, tuple[StepContext, Any]]:
     """Run a step through its policies; what the winning attempt staged is in the view that is returned."""
     outer = PolicyContext(state, planned.name, planned.report)
     assert planned.policy is not None
     output = planned.policy(data, outer)
-    if _kinds.get(type(output), PLAIN) == AWAITABLE or inspect.isawaitable(output):
+    if type(output) not in PLAIN_TYPES and is_awaitable(output):
         if not planned.step.is_async:
             message = (
                 f"step {planned.name!r} is a plain function that returned something to await, which its policies "
@@ -189,7 +139,7 @@ def _run_cached(
             plan.hooks.before_step(plan.experiment, planned.step, ctx)
             forget_reads(ctx)
         output = planned.invoke(data, ctx)
-        if inspect.isawaitable(output):
+        if is_awaitable(output):
             output = yield output
     output, rows = split_metrics(output)
     if rows:

@@ -117,10 +117,15 @@ class Collector:
             self._seen[replicate] = 1
             if hooks.replicate_done is not None or hooks.on_event is not None:
                 self._announce(outcome)
-            self._waiting[replicate] = outcome
-            while self._next in self._waiting:
-                self._ingest(self._waiting.pop(self._next))
+            waiting = self._waiting
+            if replicate != self._next:
+                waiting[replicate] = outcome
+            else:  # the common case, for which nothing is put away first
+                self._ingest(outcome)
                 self._next += 1
+                while waiting and self._next in waiting:
+                    self._ingest(waiting.pop(self._next))
+                    self._next += 1
             if self._next == self._replicates:
                 self.stopped = True
         if self.on_arrival is not None:

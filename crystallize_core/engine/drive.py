@@ -111,10 +111,11 @@ async def _awaited(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
-def drive(work: Awaiting, loops: Loops) -> Any:
-    """Run to the end and return the result."""
+def drive(work: Awaiting, loops: Loops, awaitable: Any = None) -> Any:
+    """Run to the end and return the result; `awaitable` is what it waits for, where it was begun already."""
     try:
-        awaitable = next(work)
+        if awaitable is None:
+            awaitable = next(work)
         while True:
             try:
                 answer = loops.run(awaitable)

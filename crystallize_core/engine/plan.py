@@ -27,6 +27,7 @@ PROVIDERS = {
     "fallback_on": "crystallize-retries",
     "on_failure": "crystallize-retries",
     "circuit_breaker": "crystallize-retries",
+    "resources": "crystallize-executors",
 }
 """Where the step options of the official plugins come from, for the message of those who lack them."""
 

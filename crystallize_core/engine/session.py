@@ -25,6 +25,7 @@ from crystallize_core.engine.drive import Loops, adrive, drive
 from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.engine.observe import Observer
 from crystallize_core.engine.plan import Plan, compile_plan
+from crystallize_core.engine.returns import PLAIN_TYPES, is_awaitable
 from crystallize_core.errors import (
     CrystallizeError,
     DatasourceError,
@@ -98,22 +99,30 @@ class Session:
 
     def run_replicate(self, replicate: int) -> ReplicateOutcome:
         """Run all conditions of one replicate; failures are in the outcome."""
-        outcome: ReplicateOutcome = drive(self._replicate(replicate), self.loops)
-        return outcome
+        # Most replicates await nothing. A generator that returns None ends without an exception, and an
+        # exception would cost as much as a step; so the outcome does not come back as a return value.
+        made: list[ReplicateOutcome] = []
+        work = self._replicate(replicate, made)
+        awaitable = next(work, made)
+        if awaitable is not made:
+            drive(work, self.loops, awaitable)
+        return made[0]
 
     async def arun_replicate(self, replicate: int) -> ReplicateOutcome:
         """The same on the loop of the caller."""
-        outcome: ReplicateOutcome = await adrive(self._replicate(replicate))
-        return outcome
+        made: list[ReplicateOutcome] = []
+        await adrive(self._replicate(replicate, made))
+        return made[0]
 
-    def _replicate(self, replicate: int) -> Awaiting:
+    def _replicate(self, replicate: int, made: list[ReplicateOutcome]) -> Awaiting:
+        """All conditions of one replicate; the outcome is put into `made`."""
         if not self._is_set_up:
             self.set_up()
         cells = []
         for condition in self.conditions:
             observer = Observer() if replicate < self._observed else None
             cells.append((yield from self.cell(condition, replicate, observer)))
-        return ReplicateOutcome(replicate, cells, self.hooks.take_notes() if self.hooks.notes else [])
+        made.append(ReplicateOutcome(replicate, cells, self.hooks.take_notes() if self.hooks.notes else []))
 
     def cell(
         self,
@@ -146,7 +155,7 @@ class Session:
             if data is None:
                 ctx = StepContext(_state=state, step_name="<datasource>")
                 data = _fetched(condition.fetch, ctx)
-                if hasattr(type(data), "__await__"):
+                if type(data) not in PLAIN_TYPES and is_awaitable(data):
                     data = yield _awaited(data)
                 if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits
                     state.commit(ctx._stage)  # noqa: SLF001 - the stage of a view is never the state itself

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from crystallize_core.clock import Clock, FakeClock, SystemClock, clock, use_clock
 from crystallize_retries.backoff import Backoff, Exponential
 from crystallize_retries.circuit import Circuit
 from crystallize_retries.decorators import CircuitBreaker, OnFailure, Retry, on_failure, retry
 from crystallize_retries.errors import CircuitOpenError, StepTimeout
 from crystallize_retries.plugin import RetryPlugin
-from crystallize_retries.timing import Clock, FakeClock, SystemClock, clock, use_clock
 
 __all__ = [
     "Backoff",

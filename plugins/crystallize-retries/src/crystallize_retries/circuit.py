@@ -15,9 +15,9 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from crystallize_core.clock import clock
 from crystallize_core.errors import describe
 from crystallize_retries.errors import NOT_THE_STEP, CircuitOpenError
-from crystallize_retries.timing import clock
 
 __all__ = ["BreakerRule", "Circuit", "body_of", "circuit_for", "guarded", "guarded_async"]
 

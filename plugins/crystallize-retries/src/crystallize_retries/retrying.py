@@ -12,9 +12,9 @@ from typing import Any
 
 import attrs
 
+from crystallize_core.clock import clock
 from crystallize_retries.backoff import Backoff, Waits
 from crystallize_retries.errors import NOT_THE_STEP, CircuitOpenError
-from crystallize_retries.timing import clock
 
 __all__ = ["RetryRule", "retried", "retried_async"]
 

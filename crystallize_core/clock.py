@@ -1,4 +1,4 @@
-"""The clock that retries wait by, and the way to replace it in tests."""
+"""The clock that everything waits by, and the way to replace it in tests."""
 
 from __future__ import annotations
 
