@@ -287,4 +287,3 @@ def _resource_problems(value: Any) -> Iterable[str]:
         yield f"resources: {error.message}"
     except Exception as error:  # noqa: BLE001 - a foreign mapping may raise anything
         yield f"resources cannot be read: {safe_str(error)}"
-

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from collections.abc import Callable
+from typing import Any, assert_type
 
 from crystallize import (
     ArtifactPlugin,
+    Asset,
     AsyncExecution,
+    Dataset,
     Experiment,
     LoggingPlugin,
+    Metrics,
+    Model,
     ParallelExecution,
     ProcessExecution,
     Result,
@@ -17,6 +22,8 @@ from crystallize import (
     SerialExecution,
     ThreadExecution,
     default_seed_function,
+    load_asset,
+    register_materializer,
 )
 
 
@@ -32,6 +39,13 @@ def plugins_have_their_own_types() -> list[object]:
         ProcessExecution(max_workers=2),
         AsyncExecution(max_workers=2),
     ]
+
+
+def assets_keep_their_types(result: Result, materializer: Any) -> list[Asset]:
+    assert_type(Model([1], name="m", framework="own").named("n"), Model)
+    assert_type(Dataset.create(data=[1], name="d"), Dataset)
+    assert_type(register_materializer(bytes, materializer), Callable[[], None])
+    return [Metrics({"acc": 0.9}), Metrics(acc=0.9, metadata={"split": "test"}), load_asset(result, "m")]
 
 
 def an_experiment_runs_to_a_result(number: int) -> Result:

@@ -527,6 +527,7 @@ def test_options_as_documented():
         "versioned": False,
         "artifact_retention": 3,
         "big_file_threshold_mb": 10,
+        "on_unstorable": "fail",
     }
     text = README.read_text()
     for field in attrs.fields(ArtifactPlugin):

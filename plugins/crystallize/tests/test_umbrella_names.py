@@ -16,9 +16,12 @@ PLUGINS = {
     "AsyncExecution": "crystallize_executors",
     "CircuitBreaker": "crystallize_retries",
     "CircuitOpenError": "crystallize_retries",
+    "Dataset": "crystallize_artifacts",
     "Exponential": "crystallize_retries",
     "ItemError": "crystallize_executors",
     "LoggingPlugin": "crystallize_logging",
+    "Metrics": "crystallize_artifacts",
+    "Model": "crystallize_artifacts",
     "ParallelExecution": "crystallize_executors",
     "ProcessExecution": "crystallize_executors",
     "RetryPlugin": "crystallize_retries",
@@ -27,8 +30,10 @@ PLUGINS = {
     "StepTimeout": "crystallize_retries",
     "ThreadExecution": "crystallize_executors",
     "default_seed_function": "crystallize_seeding",
+    "load_asset": "crystallize_artifacts",
     "on_failure": "crystallize_retries",
     "parallel_map": "crystallize_executors",
+    "register_materializer": "crystallize_artifacts",
     "retry": "crystallize_retries",
 }
 

@@ -7,16 +7,14 @@ Otherwise its folder stays beside, described in the same way, and the result say
 from __future__ import annotations
 
 import hashlib
-import math
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from crystallize_artifacts.files import exists, files_below, is_plain, remove_leftovers
-from crystallize_artifacts.layout import METADATA, RESULTS, run_of, version_folder
+from crystallize_artifacts.files import exists, files_below, is_plain, remove_leftovers, write_whole
+from crystallize_artifacts.layout import METADATA, METRICS, RESULTS, run_of, version_folder
 from crystallize_artifacts.manifest import (
     FINISHED,
     INCOMPLETE,
@@ -24,9 +22,11 @@ from crystallize_artifacts.manifest import (
     Entry,
     Manifest,
     now,
+    plain,
     status_of,
     write_json,
 )
+from crystallize_artifacts.tracking import described, metrics_lines, problems
 from crystallize_artifacts.versions import place, prune, unfinished, versions
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Retention:
 class _Stored:
     """The artifacts of the result that are in the run's folder, and those that are not."""
 
+    failed: set[tuple[str, int]]
     entries: list[tuple[Any, Entry]] = attrs.field(factory=list)
     missing: list[str] = attrs.field(factory=list)
 
@@ -97,14 +98,15 @@ def _finish(staging: Staging, result: Any, said: list[str]) -> bool:
         remove_leftovers(staging.folder)
         _drop_unwanted(staging.folder, result.run.stopped_at)
     stored = _collect(staging, result, adopt=not interrupted)
-    said += _about_missing(stored.missing)
+    assets = described(result.artifacts)
+    said += _about_missing(stored.missing) + problems(assets)
     if not exists(staging.folder):
         if interrupted or stored.missing or not versions(staging.experiment):
             return False
         staging.begin()  # without artifacts of its own, but what an earlier run left must not pass for its results
     status = INTERRUPTED if interrupted else INCOMPLETE if stored.missing else FINISHED
     versioned = bool(staging.about["versioned"])
-    _describe(staging, result, stored, status)
+    _describe(staging, result, stored, status, metrics_lines(assets, stored.failed))
     if interrupted:
         said.append(
             f"the run did not come to its end; what it had stored is in {staging.folder}, earlier results are untouched"
@@ -132,8 +134,8 @@ def _collect(staging: Staging, result: Any, *, adopt: bool) -> _Stored:
         adopt: Whether to bring in what an earlier run stored (resumed replicates) or nobody has yet.
 
     """
-    stored = _Stored()
-    failed = {(name, replicate) for name, values in result.metrics.conditions.items() for replicate in values.failed}
+    conditions = result.metrics.conditions
+    stored = _Stored({(name, replicate) for name, values in conditions.items() for replicate in values.failed})
     for artifact in result.artifacts:
         parts = tuple(staging.parts(artifact.replicate, artifact.condition, artifact.step, artifact.name))
         path = staging.path(parts)
@@ -155,7 +157,8 @@ def _collect(staging: Staging, result: Any, *, adopt: bool) -> _Stored:
             size=artifact.size,
             digest=artifact.digest,
             path="/".join(parts),
-            failed=(artifact.condition, artifact.replicate) in failed,
+            failed=(artifact.condition, artifact.replicate) in stored.failed,
+            signature=artifact.signature,
         )
         stored.entries.append((artifact, entry))
     return stored
@@ -207,7 +210,7 @@ def _drop_unwanted(folder: Path, last: int | None) -> None:
 # --- what is said ----------------------------------------------------------------------------------------
 
 
-def _describe(staging: Staging, result: Any, stored: _Stored, status: str) -> None:
+def _describe(staging: Staging, result: Any, stored: _Stored, status: str, lines: str) -> None:
     """Write the files by which the folder can be read."""
     folder = staging.folder
     entries = [entry for _, entry in stored.entries]
@@ -215,6 +218,8 @@ def _describe(staging: Staging, result: Any, stored: _Stored, status: str) -> No
     relative = [path.relative_to(folder).as_posix() for path in files_below(folder)]
     unclaimed = [path for path in relative if path.startswith("replicate_") and path not in known]
     Manifest(entries, unclaimed).write(folder)
+    if lines:
+        write_whole(folder / METRICS, lines.encode())
     for condition, values in result.metrics.conditions.items():
         target = folder / staging.folders[condition] / RESULTS
         target.parent.mkdir(exist_ok=True)
@@ -227,25 +232,10 @@ def _results(condition: str, values: Any) -> dict[str, Any]:
     replicates = {name: list(values.column(name).replicates) for name in values.names}
     return {
         "condition": condition,
-        "metrics": {name: [_plain(value) for value in found] for name, found in values.metrics.items()},
+        "metrics": {name: [plain(value) for value in found] for name, found in values.metrics.items()},
         "replicates": replicates,
         "failed": list(values.failed),
     }
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON can hold it; the result itself is what keeps values exactly."""
-    if hasattr(value, "tolist"):  # arrays and the numbers of numpy
-        value = value.tolist()
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return str(value)
 
 
 def _about(artifact: Any, problem: str) -> str:

@@ -5,7 +5,7 @@
     root/
       <experiment>/
         v0/                                  the results of one run, complete
-          metadata.json  manifest.json
+          metadata.json  manifest.json  metrics.jsonl
           <condition>/results.json
           replicate_0/<condition>/<step>/<artifact>
         .run-<id>/                           a run that has not finished, laid out in the same way
@@ -34,6 +34,7 @@ __all__ = [
     "LOCK",
     "MANIFEST",
     "METADATA",
+    "METRICS",
     "RESULTS",
     "artifact_path",
     "component",
@@ -52,6 +53,8 @@ MANIFEST: Final = "manifest.json"
 """Every artifact of a version with its place, size and digest."""
 RESULTS: Final = "results.json"
 """The metrics of one condition, in a folder of its name."""
+METRICS: Final = "metrics.jsonl"
+"""The metrics that steps returned as assets, one line each; only where there are any."""
 LOCK: Final = ".lock"
 """The file that is locked while versions are put into place or pruned."""
 
@@ -65,7 +68,7 @@ _UNSAFE = frozenset('%/\\:*?"<>|')
 _VERSION = re.compile(r"v(0|[1-9][0-9]*)", re.ASCII)
 # Names that mean something beside a condition in a version, and names that Windows gives to devices.
 _TAKEN = re.compile(
-    rf"replicate_[0-9]+|{re.escape(METADATA)}|{re.escape(MANIFEST)}|(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?",
+    rf"replicate_[0-9]+|{re.escape(METADATA)}|{re.escape(MANIFEST)}|{re.escape(METRICS)}|(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?",
     re.ASCII | re.IGNORECASE | re.DOTALL,
 )
 

@@ -1,4 +1,4 @@
-"""What a version says about itself: `metadata.json`, `manifest.json` and the `results.json` of each condition.
+"""What a version says about itself: `metadata.json`, `manifest.json`, `metrics.jsonl` and each condition's `results.json`.
 
 These are the only files in a version that are not artifacts. They are what a reader goes by: nothing is
 found by guessing at the names of folders.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,7 @@ __all__ = [
     "Entry",
     "Manifest",
     "now",
+    "plain",
     "read_json",
     "status_of",
     "write_json",
@@ -50,6 +52,7 @@ class Entry:
         path: Where it is, relative to the folder of the version, with `/`.
         failed: Whether a later step of its cell failed.
         pruned: The run that removed the file because its user asked for that; None while it is there.
+        signature: Proof that this user's run wrote it, for formats that run code when they are read.
 
     """
 
@@ -62,6 +65,7 @@ class Entry:
     path: str
     failed: bool = False
     pruned: str | None = None
+    signature: str | None = None
 
 
 @attrs.frozen
@@ -88,8 +92,13 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write it into this folder."""
-        entries = [attrs.asdict(entry) for entry in self.entries]
+        entries = [_without(attrs.asdict(entry), "signature") for entry in self.entries]
         write_json(folder / MANIFEST, {"artifacts": entries, "unclaimed": list(self.unclaimed)})
+
+
+def _without(table: dict[str, Any], name: str) -> dict[str, Any]:
+    """The table, without that name where it stands for nothing."""
+    return {key: value for key, value in table.items() if key != name or value is not None}
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
@@ -104,6 +113,21 @@ def read_json(path: Path) -> Mapping[str, Any]:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a table of plain values as a whole file."""
     write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can hold it; the result itself is what keeps values exactly."""
+    if hasattr(value, "tolist"):  # arrays and the numbers of numpy
+        value = value.tolist()
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return str(value)
 
 
 def now() -> str:

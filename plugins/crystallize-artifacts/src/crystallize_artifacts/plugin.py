@@ -9,8 +9,9 @@ import attrs
 
 from crystallize_artifacts.finish import Retention, finish
 from crystallize_artifacts.staging import Staging
+from crystallize_artifacts.storing import POLICIES, Policy, store
 from crystallize_artifacts.versions import owner, recover
-from crystallize_core import CONDITION_KEY, REPLICATE_KEY, ArtifactError, BasePlugin, ConfigurationError
+from crystallize_core import CONDITION_KEY, REPLICATE_KEY, ArtifactError, Asset, BasePlugin, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,6 +77,13 @@ class ArtifactPlugin(BasePlugin):
         validator=_at_least(0),
         metadata={"help": "files of more than this many MB (1024 * 1024 bytes) are big"},
     )
+    on_unstorable: Policy = attrs.field(
+        default="fail",
+        validator=attrs.validators.in_(POLICIES),
+        metadata={
+            "help": "an asset whose data has no form to be stored in: fail the cell, warn in the result, or ignore"
+        },
+    )
     _retention: Retention | None = attrs.field(default=None, init=False, repr=False)
     _wrong_variables: tuple[str, ...] = attrs.field(default=(), init=False, repr=False)
 
@@ -104,6 +112,18 @@ class ArtifactPlugin(BasePlugin):
         except OSError:  # a read-only disk, say: whoever reads does not depend on it
             notes = []
         run.shared[_NAME] = {**staging.to_shared(), "notes": notes}
+
+    def store_asset(self, experiment: Any, asset: Asset, ctx: Any) -> str | None:  # noqa: ARG002 - as above
+        """Write an asset as artifacts of its step, which are stored like any other once it has succeeded.
+
+        Returns:
+            The name of the artifact with the data; None where `on_unstorable` allows that there is none.
+
+        Raises:
+            ArtifactError: Its data cannot be stored, or its name cannot be that of an artifact or is taken.
+
+        """
+        return store(asset, ctx, self.on_unstorable)
 
     def after_step(self, experiment: Any, step: Any, data: Any, ctx: Any) -> None:  # noqa: ARG002 - as above
         """Store what the step wrote; it is on the disk when this returns.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ import attrs
 
 from crystallize_artifacts.files import is_plain, locked, names_in, reread
 from crystallize_artifacts.layout import LOCK, component, original
+from crystallize_artifacts.loading import StoredAsset, restored
 from crystallize_artifacts.manifest import Entry, Manifest
+from crystallize_artifacts.sidecar import Sidecar, asset_name
 from crystallize_artifacts.versions import versions
-from crystallize_core import BASELINE_CONDITION, ArtifactError
+from crystallize_core import BASELINE_CONDITION, ArtifactError, Asset
 from crystallize_core.errors import did_you_mean
 
 __all__ = ["ArtifactStore"]
@@ -92,9 +94,57 @@ class ArtifactStore:
         """
         with self._reading(experiment) as folder:
             number, chosen = self._chosen_version(experiment, folder, version)
-            manifest = _manifest(chosen, experiment)
-            entry = _chosen(manifest, name, condition, replicate, step, where=f"version {number} of {experiment!r}")
+            entries = _manifest(chosen, experiment).entries
+            entry = _chosen(entries, name, condition, replicate, step, where=f"version {number} of {experiment!r}")
             return _content(chosen, entry, experiment)
+
+    def load(
+        self,
+        experiment: str,
+        name: str,
+        *,
+        condition: str = BASELINE_CONDITION,
+        replicate: int = 0,
+        step: str | None = None,
+        version: int | None = None,
+    ) -> Asset:
+        """An asset that a step returned, with its type, data, name, version and metadata.
+
+        One whose class this process has not imported is a plain `Asset` that names the class in its metadata as
+        `asset_type`. The arguments are those of `read`, with the name of the asset in place of that of an artifact.
+
+        Raises:
+            ArtifactError: It is not there, was not stored, is not what the run wrote, or is in a format that runs code
+                and bears no signature of this user.
+
+        """
+        with self._reading(experiment) as folder:
+            number, chosen = self._chosen_version(experiment, folder, version)
+            entries = _manifest(chosen, experiment).entries
+            assets = [attrs.evolve(e, name=known) for e in entries if (known := asset_name(e.name)) is not None]
+            where = f"version {number} of {experiment!r}"
+            found = _chosen(assets, name, condition, replicate, step, where=where, what="asset")
+            address = {"experiment": experiment, "replicate": replicate, "condition": condition, "step": found.step}
+
+            def content_of(artifact: str) -> tuple[bytes, str | None, str]:
+                entry = _chosen(entries, artifact, condition, replicate, found.step, where=where)
+                return _content(chosen, entry, experiment), entry.signature, str(chosen / entry.path)
+
+            return restored(_content(chosen, found, experiment), str(chosen / found.path), content_of, address)
+
+    def assets(self, experiment: str, *, version: int | None = None) -> list[StoredAsset]:
+        """All assets of a version, the newest one if none is named, without their data.
+
+        Raises:
+            ArtifactError: There is no such version, or a file of it is not what the run wrote.
+
+        """
+        with self._reading(experiment) as folder:
+            _, chosen = self._chosen_version(experiment, folder, version)
+            entries = _manifest(chosen, experiment).entries
+            named = [entry for entry in entries if asset_name(entry.name) is not None and entry.pruned is None]
+            found = [(entry, Sidecar.from_json(_content(chosen, entry, experiment))) for entry in named]
+        return [StoredAsset.of(entry, sidecar) for entry, sidecar in found if sidecar is not None]
 
     def _root(self) -> Path:
         return Path(self.root_dir).expanduser().resolve()
@@ -128,9 +178,17 @@ def _manifest(folder: Path, experiment: str) -> Manifest:
     return manifest
 
 
-def _chosen(manifest: Manifest, name: str, condition: str, replicate: int, step: str | None, *, where: str) -> Entry:
+def _chosen(
+    entries: Sequence[Entry],
+    name: str,
+    condition: str,
+    replicate: int,
+    step: str | None,
+    *,
+    where: str,
+    what: str = "artifact",
+) -> Entry:
     """The one entry that is meant; otherwise an error that says which part of the question was wrong."""
-    entries = list(manifest.entries)
     wanted: list[tuple[str, Any]] = [("condition", condition), ("replicate", replicate), ("name", name)]
     if step is not None:
         wanted.insert(2, ("step", step))
@@ -139,17 +197,14 @@ def _chosen(manifest: Manifest, name: str, condition: str, replicate: int, step:
         matching = [entry for entry in entries if getattr(entry, field) == value]
         if not matching:
             known = {str(getattr(entry, field)) for entry in entries}
-            what = "artifact" if field == "name" else field
             hint = did_you_mean(str(value), known, listing="stored there")
-            message = f"{where} has no {what} {value!r}{asked}; {hint}"
+            message = f"{where} has no {what if field == 'name' else field} {value!r}{asked}; {hint}"
             raise ArtifactError(message, condition=condition, replicate=replicate, step=step)
         entries = matching
         asked += f"{' of' if not asked else ','} {field} {value!r}"
     if len(entries) > 1:
         steps = ", ".join(repr(entry.step) for entry in entries)
-        message = (
-            f"{where} has {len(entries)} artifacts {name!r}, written by the steps {steps}; say which with step=..."
-        )
+        message = f"{where} has {len(entries)} {what}s {name!r}, written by the steps {steps}; say which with step=..."
         raise ArtifactError(message, condition=condition, replicate=replicate)
     return entries[0]
 

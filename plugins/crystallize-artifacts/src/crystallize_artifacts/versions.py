@@ -27,6 +27,7 @@ from crystallize_artifacts.layout import (
     LOCK,
     MANIFEST,
     METADATA,
+    METRICS,
     RESULTS,
     replaced_folder,
     run_folder,
@@ -224,7 +225,7 @@ def _successor(aside: Path) -> Path | None:
 def _remove_own(folder: Path) -> list[str]:
     """Delete the files that a run wrote into its version; whatever else was put there is kept."""
     manifest = Manifest.read(folder) or Manifest()
-    own = {entry.path for entry in manifest.entries}.union(manifest.unclaimed, (MANIFEST, METADATA))
+    own = {entry.path for entry in manifest.entries}.union(manifest.unclaimed, (MANIFEST, METADATA, METRICS))
     own.update(f"{name}/{RESULTS}" for name in status_of(folder).get("folders", {}).values())
     kept = False
     last = [MANIFEST, METADATA]  # as long as they are there, an interrupted deletion can be taken up again

@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from crystallize_artifacts import ArtifactPlugin
+    from crystallize_artifacts import (
+        ArtifactPlugin,
+        Dataset,
+        Metrics,
+        Model,
+        load_asset,
+        register_materializer,
+    )
     from crystallize_core import (
         BASELINE_CONDITION,
         CONDITION_KEY,
@@ -136,6 +143,7 @@ __all__ = [
     "ContextMutationError",
     "CrystallizeError",
     "DataSource",
+    "Dataset",
     "DatasourceError",
     "DefinitionError",
     "Event",
@@ -153,6 +161,8 @@ __all__ = [
     "HypothesisResult",
     "ItemError",
     "LoggingPlugin",
+    "Metrics",
+    "Model",
     "NotSendableError",
     "Note",
     "ParallelExecution",
@@ -194,12 +204,14 @@ __all__ = [
     "default_seed_function",
     "hookimpl",
     "hypothesis",
+    "load_asset",
     "on_failure",
     "parallel_map",
     "pipeline",
     "pipeline_step",
     "rank_by_p_value",
     "register_hasher",
+    "register_materializer",
     "resource_factory",
     "retry",
     "standalone_context",
@@ -215,9 +227,12 @@ _PLUGINS: Final = {
     "AsyncExecution": "crystallize-executors",
     "CircuitBreaker": "crystallize-retries",
     "CircuitOpenError": "crystallize-retries",
+    "Dataset": "crystallize-artifacts",
     "Exponential": "crystallize-retries",
     "ItemError": "crystallize-executors",
     "LoggingPlugin": "crystallize-logging",
+    "Metrics": "crystallize-artifacts",
+    "Model": "crystallize-artifacts",
     "ParallelExecution": "crystallize-executors",
     "ProcessExecution": "crystallize-executors",
     "RetryPlugin": "crystallize-retries",
@@ -226,8 +241,10 @@ _PLUGINS: Final = {
     "StepTimeout": "crystallize-retries",
     "ThreadExecution": "crystallize-executors",
     "default_seed_function": "crystallize-seeding",
+    "load_asset": "crystallize-artifacts",
     "on_failure": "crystallize-retries",
     "parallel_map": "crystallize-executors",
+    "register_materializer": "crystallize-artifacts",
     "retry": "crystallize-retries",
 }
 """The distributions of the names that are not the core's."""

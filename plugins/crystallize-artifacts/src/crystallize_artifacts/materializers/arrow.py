@@ -51,7 +51,7 @@ class PolarsFrame:
     def dump(self, value: Any) -> bytes:
         """The frame, if it is read back exactly."""
         content = _written(value)
-        check_exact(value, self.load(content))
+        check_exact(value, self.load, content)
         return content
 
     def load(self, content: bytes) -> Any:
@@ -74,7 +74,7 @@ class PolarsSeries:
     def dump(self, value: Any) -> bytes:
         """The series, if it is read back exactly."""
         content = _written(value.to_frame())
-        check_exact(value, self.load(content))
+        check_exact(value, self.load, content)
         return content
 
     def load(self, content: bytes) -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
-from crystallize_core import FingerprintError, content_digest
+from crystallize_core import content_digest
+from crystallize_core.errors import describe
 
 __all__ = ["Materializer", "UnsuitableError", "check_exact", "is_exactly", "library"]
 
@@ -77,7 +79,7 @@ def library(name: str, *, install: str | None = None) -> Any:
         raise UnsuitableError(message) from error
 
 
-def check_exact(value: object, restored: object) -> None:
+def check_exact(value: object, load: Callable[[bytes], object], content: bytes) -> None:
     """Make sure that reading back gives the same content: types, order, names and all.
 
     Raises:
@@ -85,9 +87,9 @@ def check_exact(value: object, restored: object) -> None:
 
     """
     try:
-        is_same = content_digest(value) == content_digest(restored)
-    except FingerprintError as error:
-        message = f"it cannot be told whether it is kept exactly: {error}"
+        is_same = content_digest(load(content)) == content_digest(value)
+    except Exception as error:
+        message = f"it cannot be told whether this format keeps it exactly: {describe(error)}"
         raise UnsuitableError(message) from error
     if not is_same:
         message = f"this format does not keep a {type(value).__qualname__} of this content exactly"

@@ -45,7 +45,7 @@ class Estimator:
         if untrusted:
             message = f"skops does not trust {', '.join(map(str, untrusted))}"
             raise UnsuitableError(message)
-        check_exact(value, self.load(content))
+        check_exact(value, self.load, content)
         return content
 
     def load(self, content: bytes) -> Any:

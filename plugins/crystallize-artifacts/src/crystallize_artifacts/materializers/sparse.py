@@ -35,7 +35,7 @@ class Sparse:
             message = f"scipy cannot write this {type(value).__qualname__}: {error}"
             raise UnsuitableError(message) from error
         content = packed(unpacked(buffer.getvalue()))
-        check_exact(value, self.load(content))
+        check_exact(value, self.load, content)
         return content
 
     def load(self, content: bytes) -> Any:
