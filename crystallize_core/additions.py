@@ -27,9 +27,7 @@ _WRITERS = ("add", "override", "__setitem__")
 _BLIND = ("attempt", "emit", "logger", "record", "rng", "run", "step_name")
 _LOGS = ("artifacts", "metrics")
 _LOADS = ("LOAD_FAST", "LOAD_DEREF", "LOAD_CLOSURE", "LOAD_CLASSDEREF")
-_CONSTANT_BLIND = ("attempt", "emit", "logger", "record", "rng", "run", "step_name")
-_LOGS = ("artifacts", "metrics")
-_LOADS = ("LOAD_CONST", "LOAD_GLOBAL", "LOAD_NAME")
+_CONSTANT_LOADS = ("LOAD_CONST", "LOAD_GLOBAL", "LOAD_NAME")
 _NOISE = ("PUSH_NULL", "PRECALL", "RESUME", "CACHE", "EXTENDED_ARG", "NOP", "COPY_FREE_VARS")
 
 
