@@ -1,7 +1,7 @@
 """Reproducible, replicated experiments, made of plugins: the core.
 
 Everything that is public is here; the modules behind it are private but for `hookspecs`, the contract
-that plugin authors read, `errors`, and `testing`. Names are imported when they are first used, so that
+that plugin authors read, `errors`, `clock`, `watchdog`, and `testing`. Names are imported when they are first used, so that
 importing the package, and a command line that only prints its help, costs next to nothing.
 """
 
