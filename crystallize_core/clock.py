@@ -132,10 +132,19 @@ class FakeClock:
         self.advance(seconds)
 
     async def asleep(self, seconds: float) -> None:
-        """Move the time on, and let other tasks run."""
-        self.sleep(seconds)
+        """Move the time on and write that down; other tasks run meanwhile, at each moment that somebody waits for.
+
+        Raises:
+            ValueError: The number is negative or infinite.
+
+        """
         import asyncio  # noqa: PLC0415 - only async steps need it
 
+        self.slept.append(seconds)
+        until = self._checked(lambda: self._now + seconds)
+        while due := self._next_due(until):
+            _call_all(due)
+            await asyncio.sleep(0)  # what was called may be about to end this very task
         await asyncio.sleep(0)
 
     def call_at(self, moment: float, action: Callable[[], None]) -> Callable[[], None]:
@@ -154,17 +163,17 @@ class FakeClock:
 
     def _move(self, target: Callable[[], float]) -> None:
         """Go to a moment, from one appointment to the next; where an action raises, the time stops there."""
+        until = self._checked(target)
+        while due := self._next_due(until):
+            _call_all(due)
+
+    def _checked(self, target: Callable[[], float]) -> float:
         with self._lock:
             until = target()
-            if not math.isfinite(until) or until < self._now:
-                message = (
-                    f"the time of a clock can only be moved forwards; it is {self._now:g}, and was moved to {until:g}"
-                )
-                raise ValueError(message)
-        while due := self._next_due(until):
-            errors = [error for appointment in due if (error := _raised_by(appointment)) is not None]
-            if errors:
-                raise errors[0]
+            if math.isfinite(until) and until >= self._now:
+                return until
+            message = f"the time of a clock can only be moved forwards; it is {self._now:g}, and was moved to {until:g}"
+            raise ValueError(message)
 
     def _next_due(self, until: float) -> list[_Appointment]:
         """Move to the next moment that somebody waits for, or to the end; returns whom to call then."""
@@ -178,13 +187,16 @@ class FakeClock:
         return due
 
 
-def _raised_by(appointment: _Appointment) -> BaseException | None:
-    """What an action raised: the others that are due at the same moment are called nevertheless."""
-    try:
-        appointment.action()
-    except BaseException as error:  # noqa: BLE001 - raised again once all were called
-        return error
-    return None
+def _call_all(due: list[_Appointment]) -> None:
+    """Call those who waited for this moment, all of them, and raise what the first of them raised."""
+    errors: list[BaseException] = []
+    for appointment in due:
+        try:
+            appointment.action()
+        except BaseException as error:  # noqa: BLE001 - raised once all were called
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 class _CurrentClock:

@@ -7,12 +7,16 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from crystallize_retries.errors import AttemptExpired, StepTimeout
+from crystallize_core.clock import manual_clock
+from crystallize_retries.errors import AttemptExpired, StepTimeout, take_notes
 
 __all__ = ["alarm_is_free", "run_with_alarm"]
 
-AGAIN: Final = 1.0
-"""Seconds until the alarm rings again, for code that lost the first one, as a `__del__` method does."""
+AGAIN: Final = 1.5
+"""Seconds until the alarm rings again, for code that lost the first one, as a `__del__` method does.
+
+Longer than what winds up when it is interrupted takes for that; `parallel_map` gives its threads a second.
+"""
 
 
 def alarm_is_free() -> bool:
@@ -43,7 +47,10 @@ def run_with_alarm(call: Callable[[Any, Any], Any], data: Any, ctx: Any, seconds
         if not alarm.rang:
             raise
         # What the interruption was turned into on its way out, as in an exception group, is still the timeout.
-        cause = None if isinstance(caught, AttemptExpired) else caught
+        if isinstance(caught, AttemptExpired):
+            take_notes(error, caught)
+        else:
+            cause = caught
     else:
         if not alarm.rang:
             return output
@@ -58,6 +65,8 @@ class _Alarm:
 
     def __init__(self, condemn: Callable[[], None]) -> None:
         self._condemn = condemn
+        self._forget: Callable[[], None] | None = None
+        self._lock = threading.Lock()
         self.active = False
         self.rang = False
 
@@ -66,10 +75,19 @@ class _Alarm:
         signal.signal(signal.SIGALRM, self._ring)
         self.active = True
         signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+        manual = manual_clock()
+        if manual is not None:
+            self._forget = manual.call_at(manual.monotonic() + seconds, self._ring_now)
 
     def stop(self) -> None:
         """Give the alarm back."""
+        if self._forget is not None:
+            self._forget()
+            with self._lock:  # whoever is about to ring has done so after this
+                pass
         signal.setitimer(signal.ITIMER_REAL, 0.0)
+        # To ignore a signal discards one that is on its way, which would be the end of the process otherwise.
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
     def _ring(self, *_: object) -> None:
@@ -77,3 +95,15 @@ class _Alarm:
             self.rang = True
             self._condemn()
             raise AttemptExpired
+
+    def _ring_now(self) -> None:
+        """Ring the alarm from whatever thread moved the time; in the main thread this raises."""
+        with self._lock:
+            if not self.active:
+                return
+            self.rang = True  # from here on, whatever the main thread comes to is too late
+            self._condemn()
+            signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)  # rings again if this is lost
+            main = threading.main_thread().ident
+            assert main is not None
+            signal.pthread_kill(main, signal.SIGALRM)
