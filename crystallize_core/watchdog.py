@@ -30,7 +30,8 @@ __all__ = ["Announcement", "Watchdog", "announce", "install"]
 class Announcement:
     """An attempt of a step that is limited in time.
 
-    Equal announcements are about the same step with the same limit in the same condition of the same run.
+    Equal announcements are about the same step with the same limit in the same condition of the same run, and
+    the error of one stands for all of them.
 
     Attributes:
         step: The name of the step.
