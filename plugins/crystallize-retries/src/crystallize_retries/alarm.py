@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import signal
 import threading
+import weakref
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from crystallize_core.clock import manual_clock
 from crystallize_retries.errors import AttemptExpired, StepTimeout, take_notes
 
+if TYPE_CHECKING:
+    from types import FrameType
+
 __all__ = ["alarm_is_free", "run_with_alarm"]
 
 AGAIN: Final = 1.5
-"""Seconds until the alarm rings again, for code that lost the first one, as a `__del__` method does.
+"""Seconds until the alarm rings again, for code that lost the first one, as an `except BaseException` in a loop does.
 
 Longer than what winds up when it is interrupted takes for that; `parallel_map` gives its threads a second.
 """
+SOON: Final = 0.01
+"""Seconds until the alarm rings again where it would be lost at once."""
+MOST_DELAYS: Final = 100
+"""How often that may happen; then it rings all the same."""
+WEAK_REFERENCES: Final = frozenset({weakref.__file__, WeakSet.add.__code__.co_filename})
+"""The files of the standard library whose callbacks of weak references swallow exceptions."""
 
 
 def alarm_is_free() -> bool:
@@ -60,6 +71,16 @@ def run_with_alarm(call: Callable[[Any, Any], Any], data: Any, ctx: Any, seconds
     raise error from cause
 
 
+def _swallows(frame: FrameType | None) -> bool:
+    """Whether Python prints an exception raised here and goes on, as it does in `__del__` and weak references."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "__del__" or code.co_filename in WEAK_REFERENCES:
+            return True
+        frame = frame.f_back
+    return False
+
+
 class _Alarm:
     """Interrupts the main thread once the time is over, while it is active."""
 
@@ -67,6 +88,7 @@ class _Alarm:
         self._condemn = condemn
         self._forget: Callable[[], None] | None = None
         self._lock = threading.Lock()
+        self._patience = MOST_DELAYS
         self.active = False
         self.rang = False
 
@@ -90,11 +112,16 @@ class _Alarm:
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
-    def _ring(self, *_: object) -> None:
-        if self.active:
-            self.rang = True
-            self._condemn()
-            raise AttemptExpired
+    def _ring(self, _signal: int, frame: FrameType | None) -> None:
+        if not self.active:
+            return
+        self.rang = True
+        self._condemn()
+        if self._patience and _swallows(frame):
+            self._patience -= 1
+            signal.setitimer(signal.ITIMER_REAL, SOON, AGAIN)
+            return
+        raise AttemptExpired
 
     def _ring_now(self) -> None:
         """Ring the alarm from whatever thread moved the time; in the main thread this raises."""
