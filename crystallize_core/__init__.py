@@ -1,7 +1,11 @@
 """Reproducible, replicated experiments, made of plugins: the core.
 
 Everything that is public is here; the modules behind it are private but for `hookspecs`, the contract
+<<<<<<< HEAD
 that plugin authors read, `errors`, `signing`, and `testing`. Names are imported when they are first used, so that
+=======
+that plugin authors read, `errors`, `clock`, `watchdog`, and `testing`. Names are imported when they are first used, so that
+>>>>>>> ed57798d4ae40ab66f76f74193750c847db68b43
 importing the package, and a command line that only prints its help, costs next to nothing.
 """
 

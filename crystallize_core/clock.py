@@ -1,13 +1,22 @@
-"""The clock that everything waits by, and the way to replace it in tests."""
+"""The clock that everything waits by, and the way to replace it in tests.
+
+There are two kinds of clocks. The time of most of them passes by itself: who has to be done by some moment
+looks at it, or sets a timer of the system. The time of a `ManualClock` passes only where somebody moves it,
+so that no timer fits: who has to be done by some moment asks it to call.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import math
+import threading
 import time
-from collections.abc import Iterator
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol, TypeGuard, TypeVar
 
-__all__ = ["Clock", "FakeClock", "SystemClock", "clock", "use_clock"]
+__all__ = ["Clock", "FakeClock", "ManualClock", "SystemClock", "clock", "manual_clock", "use_clock"]
+
+ClockT = TypeVar("ClockT", bound="Clock")
 
 
 class Clock(Protocol):
@@ -21,6 +30,23 @@ class Clock(Protocol):
 
     async def asleep(self, seconds: float) -> None:
         """Wait without keeping the event loop from its other tasks."""
+
+
+class ManualClock(Clock, Protocol):
+    """A clock whose time somebody moves."""
+
+    def call_at(self, moment: float, action: Callable[[], None]) -> Callable[[], None]:
+        """Have an action called once the time is `moment`.
+
+        Args:
+            moment: As `monotonic` tells it.
+            action: Called once, in the thread that moves the time. What it raises ends the waiting of
+                that thread, with the clock at `moment`.
+
+        Returns:
+            What takes it back; harmless where it was called already.
+
+        """
 
 
 class SystemClock:
@@ -41,34 +67,136 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+class _Appointment:
+    """One call that was asked for."""
+
+    def __init__(self, moment: float, action: Callable[[], None]) -> None:
+        self.moment, self.action = moment, action
+
+
 class FakeClock:
-    """A clock for tests: waiting takes no time and is written down.
+    """A clock for tests: waiting takes no time, is written down, and is what makes the time pass.
+
+    Threads may share it. Where several of them wait, their waits add up, as if one came after the other.
+
+    Args:
+        now: What `monotonic` says at first.
 
     Attributes:
-        now: What `monotonic` says; every wait moves it on.
         slept: The waits so far, in seconds.
 
     """
 
     def __init__(self, now: float = 0.0) -> None:
-        self.now = now
         self.slept: list[float] = []
+        self._now = now
+        self._lock = threading.Lock()
+        self._appointments: list[_Appointment] = []
+
+    @property
+    def now(self) -> float:
+        """What `monotonic` says. Assigning a later moment is the same as `advance`."""
+        return self._now
+
+    @now.setter
+    def now(self, moment: float) -> None:
+        self._move(lambda: moment)
+
+    @property
+    def deadlines(self) -> list[float]:
+        """The moments that somebody waits for, the next one first."""
+        with self._lock:
+            return sorted(appointment.moment for appointment in self._appointments)
 
     def monotonic(self) -> float:
         """The time so far."""
-        return self.now
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move the time on, without a wait that is written down; what falls due is called in this thread.
+
+        Raises:
+            ValueError: The number is negative or infinite.
+
+        """
+        self._move(lambda: self._now + seconds)
 
     def sleep(self, seconds: float) -> None:
-        """Move the time on."""
+        """Move the time on and write that down.
+
+        Raises:
+            ValueError: The number is negative or infinite.
+
+        """
         self.slept.append(seconds)
-        self.now += seconds
+        self.advance(seconds)
 
     async def asleep(self, seconds: float) -> None:
-        """Move the time on, and let other tasks run."""
-        self.sleep(seconds)
+        """Move the time on and write that down; other tasks run meanwhile, at each moment that somebody waits for.
+
+        Raises:
+            ValueError: The number is negative or infinite.
+
+        """
         import asyncio  # noqa: PLC0415 - only async steps need it
 
+        self.slept.append(seconds)
+        until = self._checked(lambda: self._now + seconds)
+        while due := self._next_due(until):
+            _call_all(due)
+            await asyncio.sleep(0)  # what was called may be about to end this very task
         await asyncio.sleep(0)
+
+    def call_at(self, moment: float, action: Callable[[], None]) -> Callable[[], None]:
+        """Have an action called once the time is `moment`, which takes it back; at once if it has passed."""
+        appointment = _Appointment(moment, action)
+        with self._lock:
+            self._appointments.append(appointment)
+            passed = moment <= self._now
+        if passed:
+            self.advance(0.0)
+        return lambda: self._forget(appointment)
+
+    def _forget(self, appointment: _Appointment) -> None:
+        with self._lock, contextlib.suppress(ValueError):
+            self._appointments.remove(appointment)
+
+    def _move(self, target: Callable[[], float]) -> None:
+        """Go to a moment, from one appointment to the next; where an action raises, the time stops there."""
+        until = self._checked(target)
+        while due := self._next_due(until):
+            _call_all(due)
+
+    def _checked(self, target: Callable[[], float]) -> float:
+        with self._lock:
+            until = target()
+            if math.isfinite(until) and until >= self._now:
+                return until
+            message = f"the time of a clock can only be moved forwards; it is {self._now:g}, and was moved to {until:g}"
+            raise ValueError(message)
+
+    def _next_due(self, until: float) -> list[_Appointment]:
+        """Move to the next moment that somebody waits for, or to the end; returns whom to call then."""
+        with self._lock:
+            moments = [appointment.moment for appointment in self._appointments if appointment.moment <= until]
+            # Another thread may have moved the time further meanwhile, and it never goes back.
+            self._now = max(self._now, min(moments, default=until))
+            due = [appointment for appointment in self._appointments if moments and appointment.moment <= self._now]
+            for appointment in due:
+                self._appointments.remove(appointment)
+        return due
+
+
+def _call_all(due: list[_Appointment]) -> None:
+    """Call those who waited for this moment, all of them, and raise what the first of them raised."""
+    errors: list[BaseException] = []
+    for appointment in due:
+        try:
+            appointment.action()
+        except BaseException as error:  # noqa: BLE001 - raised once all were called
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 class _CurrentClock:
@@ -95,8 +223,18 @@ clock: Final[Clock] = _current
 """The clock that everything here uses; `use_clock` replaces what is behind it."""
 
 
+def manual_clock() -> ManualClock | None:
+    """The clock in use if somebody moves its time; None where the seconds are those of the system."""
+    current = _current.current
+    return current if _is_manual(current) else None
+
+
+def _is_manual(current: Clock) -> TypeGuard[ManualClock]:
+    return hasattr(current, "call_at")
+
+
 @contextlib.contextmanager
-def use_clock(replacement: Clock) -> Iterator[Clock]:
+def use_clock(replacement: ClockT) -> Iterator[ClockT]:
     """While this is open, all of this process waits by `replacement`.
 
     It reaches every thread, and no other process.

@@ -76,7 +76,8 @@ def run_experiment_loop(experiment: Any, replicate_fn: Callable[[int], Replicate
             another process with the standard pickle. It also has `pending`, the numbers still to run;
             `deliver(outcome)`, to hand over outcomes as they arrive; `stopped`, true once no further
             replicate is wanted; `arun(number)`, its awaitable form; `lost(number, error)`, which delivers a
-            failed outcome for a replicate whose worker died of it; and `close()`, for a worker that ends.
+            failed outcome for a replicate whose worker died of it, and takes as `at=` what its worker had
+            announced (`crystallize_core.watchdog`); and `close()`, for a worker that ends.
 
     Returns:
         One outcome per replicate, in the order of their numbers; outcomes that were delivered may be
@@ -157,11 +158,15 @@ def wrap_step(experiment: Any, step: Any, call: Callable[[Any, FrozenContext], A
             artifacts, events and random streams of an earlier attempt are gone. A policy that gives
             up on an attempt that still runs says so with `ctx.abandon(error)` before it raises; one that
             interrupts it first says why with `ctx.condemn(error)`. What a policy returns without a
-            successful attempt is not cached; `ctx.attempt` is the number of attempts so far.
+            successful attempt is not cached; `ctx.attempt` is the number of attempts so far. A policy that
+            limits the time of attempts announces each of them with `crystallize_core.watchdog.announce`,
+            so that an executor can end a worker process that nothing inside can end.
 
     Returns:
         A callable with the signature of `call` (a coroutine function for an async step), or None for
-        a step that this policy has nothing to do with, which then costs nothing.
+        a step that this policy has nothing to do with, which then costs nothing. With the attribute
+        `single_attempt = True` it promises to call `call` at most once for each of its own calls, and
+        the engine need not keep a copy of the input for a further attempt.
 
     """
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from crystallize_core.engine.collect import Collector
 from crystallize_core.engine.session import Session
-from crystallize_core.errors import CrystallizeError, NotSendableError, RunError, WorkerError, describe
+from crystallize_core.errors import CrystallizeError, NotSendableError, RunError, StepError, WorkerError, describe
 from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 from crystallize_core.pickling import MainByValue
 from crystallize_core.stack.files import loaded_files, reload_files
@@ -78,12 +78,28 @@ class ReplicateFunction:
         if self._collector is not None:
             self._collector.deliver(outcome)
 
-    def lost(self, replicate: int, error: BaseException) -> ReplicateOutcome:
-        """Deliver a failed outcome for a replicate that will not come, because its worker died of it."""
+    def lost(self, replicate: int, error: BaseException, at: Any = None) -> ReplicateOutcome:
+        """Deliver a failed outcome for a replicate that will not come, because its worker died of it.
+
+        Args:
+            replicate: Its number.
+            error: Why; where the worker was ended because of a step, what that step fails with.
+            at: Which step that was: its `crystallize_core.watchdog.Announcement`, or whatever has `run`,
+                `condition` and `step`. None, and what belongs to no condition of this run, for the replicate as a whole.
+
+        """
+        run = self._session.run
+        known = at is not None and at.run == run.id and at.condition in run.conditions
+        reached = run.conditions.index(at.condition) if known else None
         cells = []
-        for condition in self._session.run.conditions:
-            where = {"experiment": self._session.run.experiment, "replicate": replicate, "condition": condition}
-            failure = WorkerError(f"the replicate was lost: {describe(error)}", **where)
+        for place, condition in enumerate(run.conditions):
+            failure = _lost_cell(place, reached, error, at)
+            failure.address = {
+                "experiment": run.experiment,
+                "replicate": replicate,
+                "condition": condition,
+                **failure.address,
+            }
             failure.__cause__ = error
             cells.append(CellOutcome(replicate, condition, [], [], [], failure))
         outcome = ReplicateOutcome(replicate, cells)
@@ -98,6 +114,18 @@ class ReplicateFunction:
         if self._recipe is None:
             self._recipe = _recipe_of(self._session)
         return _rebuilt, (self._recipe,)
+
+
+def _lost_cell(place: int, reached: int | None, error: BaseException, at: Any) -> RunError:
+    """What a cell of a lost replicate fails with: the one that its worker had reached, those before, those after."""
+    if reached is None:
+        return WorkerError(f"the replicate was lost: {describe(error)}")
+    if place == reached:
+        return StepError(f"step {at.step!r} failed: {describe(error)}", step=at.step)
+    why = f"step {at.step!r} of condition {at.condition!r} failed: {describe(error)}"
+    if place < reached:
+        return WorkerError(f"the outcome was lost with its worker process when {why}")
+    return WorkerError(f"this condition did not run, because its worker process was lost when {why}")
 
 
 def _recipe_of(session: Session) -> bytes:

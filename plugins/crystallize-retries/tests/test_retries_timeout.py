@@ -8,6 +8,7 @@ import pickle
 import signal
 import threading
 import time
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -187,6 +188,39 @@ def test_an_interruption_that_was_wrapped_or_swallowed_is_still_a_timeout():
         with pytest.raises(StepTimeout) as caught:
             limited(body)(None, ctx)
         assert ctx.abandoned == [caught.value]
+
+
+@needs_alarm
+@pytest.mark.parametrize("kind", ["__del__", "weakref"])
+def test_an_alarm_that_rings_where_exceptions_are_lost_waits_for_a_better_moment(kind, monkeypatch):
+    """Python prints what a `__del__` raises and goes on; the step then still ends, and nothing is printed."""
+    lost = []
+    monkeypatch.setattr("sys.unraisablehook", lost.append)
+
+    def linger(*_):
+        until = time.monotonic() + 2 * LIMIT
+        while time.monotonic() < until:
+            pass
+
+    class Plain:
+        pass
+
+    class Lingering:
+        def __del__(self):
+            linger()
+
+    def body(data, ctx):
+        thing = Lingering() if kind == "__del__" else Plain()
+        if kind == "weakref":
+            weakref.finalize(thing, linger)
+        del thing
+        busy(data, ctx)
+
+    began = time.monotonic()
+    with pytest.raises(StepTimeout):
+        limited(body)(None, Context())
+    assert time.monotonic() - began < 1.0
+    assert lost == []
 
 
 @pytest.mark.parametrize("where", WHERE)

@@ -96,6 +96,10 @@ class Gathering:
         """Forget an item that was not run, because an earlier one failed."""
         del self._open[index]
 
+    def left_behind(self, error: BaseException, threads: int) -> None:
+        """Say on what ended the call that some of its threads did not end with it."""
+        _note(error, f"parallel_map({self._name}): {threads} of its threads could not be stopped and still run")
+
     def is_settled(self) -> bool:
         """Whether nothing can change the outcome any more, except items that have not been taken."""
         return not self._open or (self.first_failure is not None and self.first_failure < min(self._open))

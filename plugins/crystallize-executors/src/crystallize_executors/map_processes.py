@@ -85,6 +85,7 @@ class _Run:
                 return
             for worker in self._pool.wait():
                 self._listen(worker)
+            self._pool.end_overdue()
 
     # --- items out
 
@@ -208,6 +209,12 @@ class _Run:
             self._failed_starts += 1
             if self._failed_starts >= START_ATTEMPTS:
                 raise self._pool.startup_error(how)
+        if worker.overdue is not None:
+            number, error = worker.overdue.number, worker.overdue.error
+            if number in lost:
+                self._gathering.failed(number, error)
+            self._waiting.extendleft(ticket for ticket in reversed(lost) if ticket != number)
+            return
         if len(lost) == 1:
             index = int(lost[0])
             text = f"the worker process that ran item {index} of {self._name} died with {how}"

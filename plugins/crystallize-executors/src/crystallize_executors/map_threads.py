@@ -74,8 +74,10 @@ def map_in_threads(gathering: Gathering, func: Callable[[Any], Any], count: int)
     crew = _Crew(gathering, func, count)
     try:
         crew.work()
-    except BaseException:
-        crew.leave()
+    except BaseException as error:
+        left = crew.leave()
+        if left:  # what interrupted this call may have promised to end the work
+            gathering.left_behind(error, left)
         raise
     crew.end()
 
@@ -153,8 +155,8 @@ class _Crew:
         for thread in self._threads:
             thread.join()
 
-    def leave(self) -> None:
-        """Start no other item and give the threads a moment."""
+    def leave(self) -> int:
+        """Start no other item and give the threads a moment; returns how many of them still run then."""
         self._left = True
         for _ in self._threads:
             self._todo.put(None)
@@ -162,3 +164,4 @@ class _Crew:
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, until - time.monotonic()))
+        return sum(thread.is_alive() for thread in self._threads)

@@ -15,7 +15,7 @@ from crystallize_core.pickling import MainByValue
 from crystallize_core.stack.files import loaded_files, reload_files
 from crystallize_executors.gathering import name_of
 from crystallize_executors.map_threads import call_plain
-from crystallize_executors.worker import pickled
+from crystallize_executors.sending import pickled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

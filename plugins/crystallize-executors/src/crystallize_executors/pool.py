@@ -25,6 +25,7 @@ from typing import Any, Final, Self
 import attrs
 
 from crystallize_core.errors import WorkerError
+from crystallize_executors.board import Board, Overdue
 from crystallize_executors.worker import Message, serve
 
 __all__ = ["Worker", "WorkerPool"]
@@ -33,6 +34,8 @@ CONTEXTS: Final = {"spawn": "loky", "forkserver": "forkserver"}
 """Our word for a start method -> that of multiprocessing. Loky's is a spawn that does not run `__main__` again."""
 GRACE: Final = 5.0
 """Seconds that workers get to end by themselves once nothing is left to do."""
+LOOK: Final = 0.25
+"""How often, in seconds, to look after workers that say nothing."""
 
 
 @attrs.define(eq=False)
@@ -43,16 +46,20 @@ class Worker:
         process: The process.
         tasks: Where its chunks go.
         answers: Where its messages come from.
+        board: Where it shows the limits of its steps.
         in_flight: The replicates that it was sent and has not answered, in the order of sending.
         ready: Whether it has rebuilt the experiment.
+        overdue: The step because of which it was ended; None if it was not.
 
     """
 
     process: BaseProcess
     tasks: Connection
     answers: Connection
+    board: Board
     in_flight: dict[int, None] = attrs.field(factory=dict)
     ready: bool = False
+    overdue: Overdue | None = None
 
     def send(self, numbers: list[int]) -> None:
         """Give it replicates to run; that it has died is noticed elsewhere."""
@@ -121,21 +128,23 @@ class WorkerPool:
             raise WorkerError("no worker process can start any more: the interpreter is about to end")
         task_reader, task_writer = self._context.Pipe(duplex=False)
         answer_reader, answer_writer = self._context.Pipe(duplex=False)
+        board = Board()
         self._started += 1
         process = self._context.Process(
             target=serve,
-            args=(task_reader, answer_writer, self._share),
+            args=(task_reader, answer_writer, self._share, board),
             name=f"crystallize-worker-{self._started}",
             daemon=False,
         )
         try:
             with _interrupts_blocked():
                 process.start()
-                self.workers.append(Worker(process, task_writer, answer_reader))
+                self.workers.append(Worker(process, task_writer, answer_reader, board))
         finally:
             # Only the worker may hold these ends: their closing tells that it is gone.
             task_reader.close()
             answer_writer.close()
+            board.sent()
         # A large experiment does not fit into the pipe before the process reads it, and that takes a while.
         threading.Thread(target=self._feed, args=(task_writer,), daemon=True).start()
 
@@ -144,14 +153,22 @@ class WorkerPool:
             tasks.send_bytes(self._payload)
 
     def wait(self) -> list[Worker]:
-        """The workers that have something to say or have ended; at the latest after a second."""
+        """The workers that have something to say or have ended; after a moment, whether there are any or not."""
         handles: dict[Any, Worker] = {}
         for worker in self.workers:
             handles[worker.answers] = worker
             handles[worker.process.sentinel] = worker
-        ready = {id(handles[handle]) for handle in connection.wait(list(handles), timeout=1.0)}
+        ready = {id(handles[handle]) for handle in connection.wait(list(handles), timeout=LOOK)}
         # A process that left a child of its own behind has ended without closing what is waited for.
         return [worker for worker in self.workers if id(worker) in ready or worker.has_ended()]
+
+    def end_overdue(self) -> None:
+        """End the workers whose step has been over its limit for long; that they have ended is noticed by `wait`."""
+        for worker in self.workers:
+            overdue = worker.board.overdue() if worker.overdue is None else None
+            if overdue is not None and overdue.number in worker.in_flight:
+                worker.overdue = overdue
+                _kill(worker)
 
     def bury(self, worker: Worker) -> tuple[str, bool]:
         """Forget a worker that has ended; returns how it ended, and whether it was killed by a signal."""
@@ -226,6 +243,7 @@ def _close(worker: Worker) -> None:
     for end in (worker.tasks, worker.answers):
         with contextlib.suppress(OSError):
             end.close()
+    worker.board.close()
 
 
 @contextlib.contextmanager

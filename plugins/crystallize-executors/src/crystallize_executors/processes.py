@@ -15,6 +15,7 @@ from crystallize_executors.progress import Progress
 from crystallize_executors.schedule import Schedule
 
 if TYPE_CHECKING:
+    from crystallize_executors.board import Overdue
     from crystallize_executors.pool import Worker, WorkerPool
     from crystallize_executors.worker import Message
 
@@ -101,6 +102,7 @@ class _Run:
                     worker.send(chunk)
             for worker in self._pool.wait():
                 self._listen(worker)
+            self._pool.end_overdue()
 
     def _listen(self, worker: Worker) -> None:
         """Take everything that the worker has said, and notice if it has ended."""
@@ -160,9 +162,20 @@ class _Run:
             if self._failed_starts >= limit:
                 raise self._pool.startup_error(how)
             return
+        if worker.overdue is not None:
+            self._lose_overdue(worker.overdue, list(worker.in_flight))
+            return
         for number in self._schedule.died(list(worker.in_flight)):
             times = self._schedule.deaths(number)
             self._lose(number, f"its worker process died {times} times while it ran alone in it, at last with {how}")
+
+    def _lose_overdue(self, overdue: Overdue, numbers: list[int]) -> None:
+        """The replicate whose step did not end in time fails at once; those that its worker had besides run elsewhere."""
+        if overdue.number in numbers:  # or it has answered at the last moment
+            numbers.remove(overdue.number)
+            self._replicate_fn.lost(overdue.number, overdue.error, at=overdue)
+            self._shown.advance()
+        self._schedule.give_back(numbers)
 
     def _lose(self, number: int, text: str) -> None:
         self._replicate_fn.lost(number, WorkerError(text))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import collections
+import itertools
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["Schedule"]
 
@@ -31,7 +32,7 @@ class Schedule:
     """
 
     def __init__(self, numbers: Sequence[int], workers: int, max_deaths: int) -> None:
-        self._fresh = iter(numbers)
+        self._fresh: Iterator[int] = iter(numbers)
         self._fresh_left = len(numbers)
         self._alone: collections.deque[int] = collections.deque()
         self._suspects: set[int] = set()
@@ -73,6 +74,11 @@ class Schedule:
         by_time = int(AHEAD_SECONDS / max(self._seconds, 1e-9))
         by_share = -(-self._fresh_left // (2 * self._workers))
         return max(1, min(by_time, by_share, MOST_AHEAD))
+
+    def give_back(self, numbers: Sequence[int]) -> None:
+        """Hand these out once more: their worker was ended, and none of them is to blame."""
+        self._fresh = itertools.chain(numbers, self._fresh)
+        self._fresh_left += len(numbers)
 
     def run_alone(self, numbers: Iterable[int]) -> None:
         """Run these again, each as the only one of its worker."""

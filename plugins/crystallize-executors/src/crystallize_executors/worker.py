@@ -2,7 +2,8 @@
 
 Two one-way pipes lead to the coordinator. *Inwards* come the pickled replicate function, then pickled
 lists of replicate numbers, then an empty list as the end. *Outwards* go pickled `Message`s. When the
-inward pipe closes, the coordinator is gone or has had enough, and the process ends at once.
+inward pipe closes, the coordinator is gone or has had enough, and the process ends at once. Until when the
+step that runs may take is not said but shown, on the board.
 """
 
 from __future__ import annotations
@@ -18,13 +19,18 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from crystallize_core import watchdog
 from crystallize_executors.budget import VARIABLE
+from crystallize_executors.limits import LimitReporter
+from crystallize_executors.sending import pickled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
-__all__ = ["Message", "pickled", "serve"]
+    from crystallize_executors.board import Board
+
+__all__ = ["Message", "serve"]
 
 FLUSH_SECONDS: Final = 0.1
 """Outcomes are kept back for at most about this long, so that little is lost with the process or by Ctrl-C."""
@@ -75,10 +81,14 @@ class _Inbox:
         return self._items.get()
 
 
-def serve(inward: Connection, outward: Connection, share: int) -> None:
+def serve(inward: Connection, outward: Connection, share: int, board: Board) -> None:
     """Run in the worker process until the coordinator says that it was the last chunk.
 
-    `share` is how many workers of its own may be at work in it.
+    Args:
+        inward, outward: The pipes.
+        share: How many workers of its own may be at work in it.
+        board: Where it shows the limits of its steps.
+
     """
     os.environ[VARIABLE] = str(share)
     _leave_interrupts_to_the_coordinator()
@@ -87,7 +97,7 @@ def serve(inward: Connection, outward: Connection, share: int) -> None:
     if not faulthandler.is_enabled():
         faulthandler.enable()  # a segmentation fault says on stderr where it was
     with contextlib.suppress(BrokenPipeError):  # the coordinator does not listen any more
-        _serve(_Inbox(inward), _Outbox(outward))
+        _serve(_Inbox(inward), _Outbox(outward), LimitReporter(board))
 
 
 def _leave_interrupts_to_the_coordinator() -> None:
@@ -98,7 +108,7 @@ def _leave_interrupts_to_the_coordinator() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _serve(inbox: _Inbox, outbox: _Outbox) -> None:
+def _serve(inbox: _Inbox, outbox: _Outbox, limits: LimitReporter) -> None:
     payload = inbox.get()
     if not payload:
         return
@@ -107,10 +117,13 @@ def _serve(inbox: _Inbox, outbox: _Outbox) -> None:
     except BaseException as error:  # noqa: BLE001 - whatever it is, the coordinator tells the user
         outbox.say_error("unusable", (), error)
         return
+    watchdog.install(limits)
+    if hasattr(os, "register_at_fork"):  # a copy of this process, made by a step, must not write on its board
+        os.register_at_fork(after_in_child=lambda: watchdog.install(None))
     outbox.say_ready()
     try:
         while chunk := inbox.get():
-            if not _run_chunk(pickle.loads(chunk), replicate_fn, inbox, outbox):  # noqa: S301 - as above
+            if not _run_chunk(pickle.loads(chunk), replicate_fn, inbox, outbox, limits):  # noqa: S301 - as above
                 return
     finally:
         close = getattr(replicate_fn, "close", None)
@@ -118,13 +131,16 @@ def _serve(inbox: _Inbox, outbox: _Outbox) -> None:
             close()
 
 
-def _run_chunk(numbers: Sequence[int], replicate_fn: Any, inbox: _Inbox, outbox: _Outbox) -> bool:
+def _run_chunk(
+    numbers: Sequence[int], replicate_fn: Any, inbox: _Inbox, outbox: _Outbox, limits: LimitReporter
+) -> bool:
     """Run these replicates and send their outcomes; False when there is nothing more to do."""
     clock = time.perf_counter
     began = clock()
     for number in numbers:
         if inbox.stopped:
             return False
+        limits.number = number
         try:
             outcome = replicate_fn(number)
         except BaseException as error:  # noqa: BLE001 - it means the same as if the coordinator had called it
@@ -207,16 +223,6 @@ class _Outbox:
 
     def _send(self, message: Message) -> None:
         self._pipe.send_bytes(pickle.dumps(tuple(message), pickle.HIGHEST_PROTOCOL))
-
-
-def pickled(item: Any) -> bytes:
-    """Bytes of the standard pickle, or of cloudpickle for what was defined in a script or a function."""
-    try:
-        return pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
-    except Exception:  # noqa: BLE001 - whatever it was, cloudpickle decides
-        import cloudpickle  # noqa: PLC0415 - hardly ever needed
-
-        return bytes(cloudpickle.dumps(item))
 
 
 def _words(error: BaseException) -> str:

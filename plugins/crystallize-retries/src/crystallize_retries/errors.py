@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from crystallize_core.errors import DefinitionError, HookError
 
-__all__ = ["NOT_THE_STEP", "AttemptExpired", "CircuitOpenError", "StepTimeout", "expired"]
+__all__ = ["NOT_THE_STEP", "AttemptExpired", "CircuitOpenError", "StepTimeout", "expired", "take_notes"]
 
 NOT_THE_STEP: Final = (DefinitionError, HookError)
 """Not failures of the step, and no better the next time: wrong wiring, and plugins that fail."""
@@ -65,16 +65,27 @@ class AttemptExpired(BaseException):
     """
 
 
-def expired(step: str, seconds: float, *, still_runs_in: str | None = None) -> StepTimeout:
+def expired(
+    step: str, seconds: float, *, still_runs_in: str | None = None, ended_with: str | None = None
+) -> StepTimeout:
     """The error for an attempt whose time is over.
 
     Args:
         step: The name of the step.
         seconds: The limit.
         still_runs_in: Where the attempt still runs, in words; None if it has ended.
+        ended_with: What had to be ended to end the attempt, in words; None if it ended by itself.
 
     """
     message = f"step {step!r} did not finish within {seconds:g} s"
     if still_runs_in is not None:
         message += f"; the attempt still runs in {still_runs_in} that could not be stopped, and nothing it does counts"
+    if ended_with is not None:
+        message += f"; nothing inside could stop the attempt, so that {ended_with} was ended, and it is not retried"
     return StepTimeout(message, step=step, seconds=seconds, stopped=still_runs_in is None)
+
+
+def take_notes(error: BaseException, other: BaseException) -> None:
+    """Keep the notes of an exception that this error replaces: who was interrupted may say what it left behind."""
+    for note in getattr(other, "__notes__", ()):
+        error.add_note(note)

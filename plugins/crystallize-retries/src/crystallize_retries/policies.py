@@ -69,6 +69,8 @@ class Policies:
     def around(self, call: Callable[[Any, Any], Any], function: Any, name: str, *, is_async: bool) -> Any:
         """`call(data, ctx)` with the policies around it; `call` itself if there are none.
 
+        Without `retry` it says that it calls `call` at most once, so that nobody keeps the input for a second time.
+
         Args:
             call: One attempt; a coroutine function if `is_async`.
             function: What it calls in the end, which the circuit breaker belongs to.
@@ -76,6 +78,7 @@ class Policies:
             is_async: Whether `call` must be awaited.
 
         """
+        given = call
         if self.timeout is not None:
             call = (timed_async if is_async else timed)(call, name, self.timeout)
         if self.breaker is not None:
@@ -84,6 +87,8 @@ class Policies:
             call = (retried_async if is_async else retried)(call, self.retry)
         if self.failure is not None:
             call = (backed_async if is_async else backed)(call, name, self.failure)
+        if call is not given and self.retry is None:
+            vars(call)["single_attempt"] = True
         return call
 
 
