@@ -1,11 +1,7 @@
 """Reproducible, replicated experiments, made of plugins: the core.
 
 Everything that is public is here; the modules behind it are private but for `hookspecs`, the contract
-<<<<<<< HEAD
-that plugin authors read, `errors`, `signing`, and `testing`. Names are imported when they are first used, so that
-=======
 that plugin authors read, `errors`, `clock`, `watchdog`, and `testing`. Names are imported when they are first used, so that
->>>>>>> ed57798d4ae40ab66f76f74193750c847db68b43
 importing the package, and a command line that only prints its help, costs next to nothing.
 """
 
@@ -43,6 +39,7 @@ if TYPE_CHECKING:
         FingerprintError,
         HookError,
         NotSendableError,
+        OutputError,
         PluginError,
         PluginOrderError,
         RemoteError,
@@ -60,14 +57,18 @@ if TYPE_CHECKING:
     from crystallize_core.fingerprint import code_digest, content_digest, register_hasher
     from crystallize_core.hookspecs import hookimpl
     from crystallize_core.hypothesis import Hypothesis, HypothesisResult, hypothesis, rank_by_p_value, verifier
+    from crystallize_core.named import Step, step
     from crystallize_core.outcome import CellOutcome, Note, ReplicateOutcome
+    from crystallize_core.parameters import Context, context
     from crystallize_core.pipeline import Pipeline, pipeline
+    from crystallize_core.pipeline_result import PipelineResult, StepResult
     from crystallize_core.plugin import BasePlugin
     from crystallize_core.record import PluginRecord, RunInfo, RunRecord
     from crystallize_core.requirements import GPUConfig, ResourceRequest, as_request, combined
     from crystallize_core.resource import resource_factory
     from crystallize_core.result import Result
     from crystallize_core.samples import ConditionMetrics, ExperimentMetrics, Row
+    from crystallize_core.skipping import Skipped, unless, when
     from crystallize_core.stack.resolve import PluginWarning
     from crystallize_core.step import PipelineStep, pipeline_step
     from crystallize_core.stream import ReplicateStream
@@ -90,6 +91,7 @@ __all__ = [
     "CellTrace",
     "ConditionMetrics",
     "ConfigurationError",
+    "Context",
     "ContextError",
     "ContextKeyError",
     "ContextMutationError",
@@ -111,7 +113,9 @@ __all__ = [
     "HypothesisResult",
     "NotSendableError",
     "Note",
+    "OutputError",
     "Pipeline",
+    "PipelineResult",
     "PipelineStep",
     "PluginError",
     "PluginOrderError",
@@ -127,9 +131,12 @@ __all__ = [
     "RunInfo",
     "RunInterrupted",
     "RunRecord",
+    "Skipped",
     "StackError",
+    "Step",
     "StepError",
     "StepOptionError",
+    "StepResult",
     "Treatment",
     "TreatmentError",
     "VerifierError",
@@ -139,6 +146,7 @@ __all__ = [
     "code_digest",
     "combined",
     "content_digest",
+    "context",
     "data_source",
     "hookimpl",
     "hypothesis",
@@ -148,8 +156,11 @@ __all__ = [
     "register_hasher",
     "resource_factory",
     "standalone_context",
+    "step",
     "treatment",
+    "unless",
     "verifier",
+    "when",
 ]
 
 _HOMES = {
@@ -179,6 +190,7 @@ _HOMES = {
         "FingerprintError",
         "HookError",
         "NotSendableError",
+        "OutputError",
         "PluginError",
         "PluginOrderError",
         "RemoteError",
@@ -196,14 +208,18 @@ _HOMES = {
     "fingerprint": ("code_digest", "content_digest", "register_hasher"),
     "hookspecs": ("hookimpl",),
     "hypothesis": ("Hypothesis", "HypothesisResult", "hypothesis", "rank_by_p_value", "verifier"),
+    "named": ("Step", "step"),
     "outcome": ("CellOutcome", "Note", "ReplicateOutcome"),
+    "parameters": ("Context", "context"),
     "pipeline": ("Pipeline", "pipeline"),
+    "pipeline_result": ("PipelineResult", "StepResult"),
     "plugin": ("BasePlugin",),
     "record": ("PluginRecord", "RunInfo", "RunRecord"),
     "requirements": ("GPUConfig", "ResourceRequest", "as_request", "combined"),
     "resource": ("resource_factory",),
     "result": ("Result",),
     "samples": ("ConditionMetrics", "ExperimentMetrics", "Row"),
+    "skipping": ("Skipped", "unless", "when"),
     "stack.resolve": ("PluginWarning",),
     "step": ("PipelineStep", "pipeline_step"),
     "stream": ("ReplicateStream",),

@@ -24,9 +24,8 @@ def hand_out(value: Any) -> Any:
     kind = type(value)
     if kind in SHARED_TYPES:
         return value
-    if kind in _FLAT and SHARED_TYPES.issuperset(map(type, value)):  # most small values, twenty times as fast
-        if kind is not dict or SHARED_TYPES.issuperset(map(type, value.values())):
-            return value if kind in (tuple, frozenset) else value.copy()
+    if kind in _FLAT and _is_flat(value):  # most small values, for which this is ten times as fast
+        return value if kind in (tuple, frozenset) else value.copy()
     module = f"{kind.__module__}."
     if module.startswith(_IMMUTABLE_MODULES):
         return value
@@ -36,6 +35,12 @@ def hand_out(value: Any) -> Any:
         return copy.deepcopy(value)
     except Exception:  # noqa: BLE001 - foreign objects may raise anything when copied
         return value
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether a container holds nothing that could be changed."""
+    values = value.values() if type(value) is dict else ()
+    return SHARED_TYPES.issuperset(map(type, value)) and SHARED_TYPES.issuperset(map(type, values))
 
 
 def _copies_on_write() -> bool:

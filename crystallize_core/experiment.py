@@ -304,7 +304,7 @@ class Experiment(Subject):
     def for_workers(self) -> Self:
         """What a worker needs of this experiment: everything but the hypotheses."""
         sent = super().for_workers()
-        sent._given = ([], False)
+        sent._given = ([], False)  # noqa: SLF001 - a copy of ourselves
         return sent
 
     def __repr__(self) -> str:

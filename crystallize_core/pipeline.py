@@ -259,7 +259,9 @@ class Pipeline:
             message = f"pipeline {self.name!r} keeps no checkpoints, so that no run of it can be run again"
             raise DefinitionError(message)
         given = checkpoints.given(run_id)
-        fresh = frozenset[str]() if from_step is None else self._downstream(from_step, given["inputs"], given["context"])
+        fresh = (
+            frozenset[str]() if from_step is None else self._downstream(from_step, given["inputs"], given["context"])
+        )
         run = self._on_its_own(given["inputs"], given["context"], debug, run_id, None, False, False, None, fresh)  # noqa: FBT003 - neither verbose nor with progress
         return self._returned(run, run.run(), debug=debug, raise_on_error=raise_on_error)
 
@@ -267,7 +269,9 @@ class Pipeline:
         """A step and all that stand on it."""
         names = self.step_names
         if step not in names:
-            message = f"pipeline {self.name!r} has no step {step!r}; {did_you_mean(step, names, listing='its steps are')}"
+            message = (
+                f"pipeline {self.name!r} has no step {step!r}; {did_you_mean(step, names, listing='its steps are')}"
+            )
             raise DefinitionError(message)
         found = {step}
         for wired in self._wired(inputs, context).steps:
@@ -310,12 +314,16 @@ class Pipeline:
         return result.raise_for_status() if raise_on_error else result
 
     def _refuse_mixed(self, ctx: Any, rep: Any, condition: Any, provenance: Any, experiment: Any) -> None:
-        given = {"ctx": ctx, "rep": rep, "condition": condition, "return_provenance": provenance or None, "experiment": experiment}
+        given = {
+            "ctx": ctx,
+            "rep": rep,
+            "condition": condition,
+            "return_provenance": provenance or None,
+            "experiment": experiment,
+        }
         wrong = [name for name, value in given.items() if value is not None]
         if wrong:
-            message = (
-                f"{', '.join(wrong)} go with data, as in run(data, ctx); without data, a run is given inputs= and context="
-            )
+            message = f"{', '.join(wrong)} go with data, as in run(data, ctx); without data, a run is given inputs= and context="
             raise DefinitionError(message)
 
     def _refuse_named(self, *values: Any) -> None:
@@ -385,7 +393,9 @@ class Pipeline:
     def _wired(self, inputs: Mapping[str, Any], context: Mapping[str, Any], *, is_complete: bool = True) -> Wiring:
         """The wiring of a run; where not all that it will be given is known, anything may be in the context."""
         known = frozenset(self.parameters) | frozenset(context) | (frozenset() if is_complete else {ALL_KEYS})
-        sources = Sources({BASELINE_CONDITION: known}, inputs=frozenset(inputs), has_data="data" in inputs, retained=True)
+        sources = Sources(
+            {BASELINE_CONDITION: known}, inputs=frozenset(inputs), has_data="data" in inputs, retained=True
+        )
         return wire(self.steps, sources, where=f"pipeline {self.name!r}")
 
     def get_provenance(self) -> Sequence[Mapping[str, Any]]:
@@ -442,9 +452,7 @@ class Pipeline:
             "steps": steps,
         }
 
-    def invalidate_cache(
-        self, step: str | None = None, before: dt.datetime | dt.date | float | None = None
-    ) -> int:
+    def invalidate_cache(self, step: str | None = None, before: dt.datetime | dt.date | float | None = None) -> int:
         """Remove cached outputs of the steps of this pipeline, and return how many there were.
 
         Args:
@@ -457,7 +465,9 @@ class Pipeline:
         """
         names = self.step_names
         if step is not None and step not in names:
-            message = f"pipeline {self.name!r} has no step {step!r}; {did_you_mean(step, names, listing='its steps are')}"
+            message = (
+                f"pipeline {self.name!r} has no step {step!r}; {did_you_mean(step, names, listing='its steps are')}"
+            )
             raise DefinitionError(message)
         wanted = names if step is None else [step]
         return sum(invalidate(self._cache_folder(), step=name, before=before) for name in wanted)

@@ -190,7 +190,10 @@ class PipelineResult:
     def metrics(self) -> dict[str, list[Any]]:
         """The recorded values by metric."""
         found = self.record.metrics.baseline
-        return {name: [row.value for row in found.rows() if row.metric == name] for name in dict.fromkeys(r.metric for r in found.rows())}
+        return {
+            name: [row.value for row in found.rows() if row.metric == name]
+            for name in dict.fromkeys(r.metric for r in found.rows())
+        }
 
     def __getitem__(self, name: str) -> Any:
         return self.outputs[name]
@@ -223,7 +226,9 @@ class PipelineResult:
             notes += ["fallback"] if found.fallback_used else []
             notes += ["from an earlier run"] if found.resumed else []
             notes += [text for text in (found.error, found.reason) if text]
-            lines.append(f"  {name:<{width}}  {found.state:<8} {found.duration_seconds:8.3f} s  {'; '.join(notes)}".rstrip())
+            lines.append(
+                f"  {name:<{width}}  {found.state:<8} {found.duration_seconds:8.3f} s  {'; '.join(notes)}".rstrip()
+            )
         lines += [f"  warning: {text}" for text in self.record.warnings]
         return "\n".join(lines)
 

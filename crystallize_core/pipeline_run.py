@@ -46,7 +46,7 @@ class _OnItsOwn(Subject):
         return f"pipeline {self.name!r}"
 
 
-def _no_data(ctx: Any) -> None:  # noqa: ARG001 - the signature of a datasource
+def _no_data(ctx: Any) -> None:
     """Never called: everything that a pipeline is given is an input."""
 
 
@@ -203,13 +203,13 @@ def drawing_of(title: str, steps: tuple[WiredStep, ...], results: Mapping[str, S
     given: dict[str, Box] = {}
     for step in steps:
         for fill in step.all_fills:
-            key = str(fill.key or fill.parameter)
+            key = fill.place
             if fill.maker is not None:
                 label = key if isinstance(fill.key, str) else fill.parameter
                 arrows[Arrow(fill.maker, step.name, label)] = None
             elif fill.source in ("input", "data", "context"):
                 kind = "context" if fill.source == "context" else "input"
-                name = f"{kind} {key}" if fill.source != "data" or fill.key else "data"
+                name = f"{kind} {key}" if fill.source != "data" or fill.key is not None else "data"
                 given.setdefault(name, Box(name, kind=kind))
                 arrows[Arrow(name, step.name)] = None
         found = None if results is None else results.get(step.name)

@@ -23,7 +23,7 @@ _LOOK: Final = "look"
 
 def parameter_name(fill: Fill) -> str:
     """The name of the dependency on the context value that fills a parameter."""
-    return f"{_CONTEXT}:{fill.parameter if fill.key is None else fill.key}"
+    return f"{_CONTEXT}:{fill.place}"
 
 
 def names_read(ctx: FrozenContext) -> set[str]:

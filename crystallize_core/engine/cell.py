@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from crystallize_core.engine.observe import Observer
     from crystallize_core.engine.plan import Plan, PlannedStep
 
-__all__ = ["Awaiting", "raise_failed", "run_chain"]
+__all__ = ["Awaiting", "failure_of", "run_chain"]
 
 
 def run_chain(
@@ -42,6 +42,7 @@ def run_chain(
     experiment, clock, spent = plan.experiment, perf_counter_ns, durations.append
     start = clock()
     for planned, name, invoke, is_plain in plan.rows:
+        ctx: Any = None
         rows = done = None
         if is_plain and observer is None:
             ctx = StepContext(_state=state, step_name=name)
@@ -54,8 +55,11 @@ def run_chain(
                 if type(data) not in PLAIN_TYPES:
                     done = StepRun(ctx)
                     yield from received(plan, planned, done, data)
-            except Exception as error:  # noqa: BLE001 - raised again with its address
-                _fail(planned, ctx, error)
+            except Exception as error:
+                if not isinstance(error, HookError):
+                    report(planned, ctx, error)
+                failure = failure_of(planned, error)
+                raise failure from failure.__cause__
         else:
             done = yield from _observed(plan, planned, state, data, observer)
         if done is not None:
@@ -82,9 +86,7 @@ def run_chain(
     return data
 
 
-def _observed(
-    plan: Plan, planned: PlannedStep, state: CellState, data: Any, observer: Observer | None
-) -> Awaiting:
+def _observed(plan: Plan, planned: PlannedStep, state: CellState, data: Any, observer: Observer | None) -> Awaiting:
     if observer is not None:
         observer.starts(planned, state, data)
     done = yield from run_step(plan, planned, state, data)
@@ -93,25 +95,15 @@ def _observed(
     if observer is not None and done.skipped is not None:
         observer.skipped(planned, state, done.skipped)
     if done.error is not None:
-        raise_failed(planned, done.error)
+        raise failure_of(planned, done.error)
     return done
 
 
-def _fail(planned: PlannedStep, ctx: StepContext, error: Exception) -> None:
-    if not isinstance(error, HookError):
-        report(planned, ctx, error)
-    raise_failed(planned, error)
-
-
-def raise_failed(planned: PlannedStep, error: Exception) -> None:
-    """Raise the error of a step with its address.
-
-    Raises:
-        StepError: The step raised.
-        HookError: A hook of an essential plugin raised.
-
-    """
+def failure_of(planned: PlannedStep, error: Exception) -> StepError | HookError:
+    """What is raised where a step raised `error`: that with its address, or what a plugin raised with the step added."""
     if isinstance(error, HookError):
         error.address.setdefault("step", planned.name)
-        raise error
-    raise StepError(f"step {planned.name!r} failed: {describe(error)}", step=planned.name) from error
+        return error
+    failure = StepError(f"step {planned.name!r} failed: {describe(error)}", step=planned.name)
+    failure.__cause__ = error
+    return failure

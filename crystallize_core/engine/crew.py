@@ -24,8 +24,8 @@ class Shift(Protocol):
     def start(self, key: int, make: Made) -> None:
         """Begin some work, now or when somebody is free."""
 
-    def next_done(self) -> Generator[Any, Any, tuple[int, Any, BaseException | None]]:
-        """Wait until some work has ended: its key, its result, and what it raised."""
+    def next_done(self) -> Generator[Any, Any, tuple[int, Any]]:
+        """Wait until some work has ended: its key and its result; raises what it raised."""
 
     def abandon(self) -> None:
         """Nobody waits any more for what was begun."""
@@ -107,12 +107,15 @@ class _ThreadShift:
 
         self._threads.put(work)
 
-    def next_done(self) -> Generator[Any, Any, tuple[int, Any, BaseException | None]]:
+    def next_done(self) -> Generator[Any, Any, tuple[int, Any]]:
         while True:
             try:
-                return self._done.get(timeout=1.0)  # asks each second, so that Ctrl-C is always noticed
+                key, found, error = self._done.get(timeout=1.0)  # asks each second, so that Ctrl-C is always noticed
             except queue.Empty:
                 continue
+            if error is not None:
+                raise error
+            return key, found
         yield  # a generator like that of the other crew, which has something to await
 
     def abandon(self) -> None:
@@ -148,7 +151,7 @@ class _TaskShift:
     def start(self, key: int, make: Made) -> None:
         self._waiting.append((key, make))
 
-    def next_done(self) -> Generator[Any, Any, tuple[int, Any, BaseException | None]]:
+    def next_done(self) -> Generator[Any, Any, tuple[int, Any]]:
         import asyncio  # noqa: PLC0415 - only those who await pay for it
 
         while self._waiting and len(self._running) < self._count:
@@ -158,7 +161,9 @@ class _TaskShift:
         first = min(ended, key=self._running.__getitem__)
         key = self._running.pop(first)
         found, error = first.result()
-        return key, found, error
+        if error is not None:
+            raise error
+        return key, found
 
     def abandon(self) -> None:
         self._waiting.clear()

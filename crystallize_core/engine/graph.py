@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from crystallize_core.assets import Assets
 from crystallize_core.context import StepContext, forget_reads
-from crystallize_core.engine.cell import raise_failed
+from crystallize_core.engine.cell import failure_of
 from crystallize_core.engine.returns import PLAIN_TYPES
 from crystallize_core.engine.side_by_side import side_by_side
 from crystallize_core.engine.step_run import Awaiting, StepRun, received, report, run_step
@@ -91,7 +91,7 @@ class GraphCell:
                 ctx = StepContext(_state=state, step_name=planned.name)
                 hooks.step_skipped(self.plan.experiment, planned.step, ctx, reason)
                 if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits
-                    state.commit(ctx._stage)  # type: ignore[arg-type]  # noqa: SLF001 - as above
+                    state.commit(ctx._stage)  # noqa: SLF001 - as above
         if self.observer is not None:
             (self.observer.skipped if fate == "skipped" else self.observer.not_run)(planned, state, reason)
 
@@ -111,7 +111,7 @@ class GraphCell:
         ctx, state, after = done.ctx, self.state, self.plan.hooks.after_step
         stage = ctx._stage  # noqa: SLF001 - the engine is who commits
         if stage is not None:
-            state.commit(stage)  # type: ignore[arg-type]  # the stage of a view is never the state itself
+            state.commit(stage)  # type: ignore[arg-type]  # the stage of a view is never the state itself  # the stage of a view is never the state itself
         if done.rows:
             state.metrics += done.rows
         self.durations.append(done.nanoseconds)
@@ -144,7 +144,7 @@ class GraphCell:
         if self.observer is not None:
             self.observer.failed(planned, done)
         if isinstance(done.error, HookError):
-            raise_failed(planned, done.error)
+            raise failure_of(planned, done.error)
         self._failures.append((planned, done.error))
 
     def raise_first_failure(self) -> None:
@@ -161,7 +161,7 @@ class GraphCell:
             text = f"and: step {other.name!r} failed: {describe(another)}"
             if text not in getattr(error, "__notes__", ()):  # one exception object may be raised by many cells
                 error.add_note(text)
-        raise_failed(planned, error)
+        raise failure_of(planned, error)
 
 
 def run_graph(
@@ -235,7 +235,7 @@ def _in_sequence(cell: GraphCell) -> Awaiting:
             start = clock()
             continue
         if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits
-            state.commit(ctx._stage)  # type: ignore[arg-type]  # noqa: SLF001 - as above
+            state.commit(ctx._stage)  # noqa: SLF001 - as above
         assets[planned.wired.single] = cell.output = output
         end = clock()
         spent(end - start)
@@ -251,4 +251,3 @@ def _reported(planned: PlannedStep, ctx: StepContext, error: Exception) -> Excep
     except HookError as failure:
         return failure
     return error
-

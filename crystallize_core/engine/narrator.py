@@ -69,7 +69,7 @@ class Debugger:
         values = dict(given)
         if done is not None:
             there = done.ctx._state.values  # noqa: SLF001 - the engine is who looks behind the view
-            keys = {f.parameter: f.key or f.parameter for f in planned.wired.fills if f.source == "context"}
+            keys = {f.parameter: f.place for f in planned.wired.fills if f.source == "context"}
             values |= {parameter: there[key] for parameter, key in keys.items() if key in there}
         lines = [f"step {planned.name}: {result.state} in {result.duration_seconds:.3f} s"]
         for fill in planned.wired.fills:

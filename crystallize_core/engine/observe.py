@@ -77,9 +77,7 @@ class Observer:
     def _record(self, planned: PlannedStep, ctx: StepContext) -> dict[str, Any]:
         values = ctx._state.values  # noqa: SLF001 - as above
         filled = {
-            key: values[key]
-            for key in (str(f.key or f.parameter) for f in planned.wired.fills if f.source == "context")
-            if key in values
+            key: values[key] for key in (f.place for f in planned.wired.fills if f.source == "context") if key in values
         }
         reads = filled | (ctx._reads or {})  # noqa: SLF001 - as above
         record: dict[str, Any] = {

@@ -59,7 +59,8 @@ class PlannedStep:
     @property
     def is_plain(self) -> bool:
         """Whether nothing but a call of the function has to happen when it runs."""
-        return self.cache is self.policy is self.wired.split is None and not (self.promised or self.wired.guards)
+        has_more = self.promised or self.wired.guards or self.wired.split is not None
+        return self.cache is None and self.policy is None and not has_more
 
 
 @attrs.frozen

@@ -29,7 +29,7 @@ def watchers(plan: Plan) -> frozenset[str]:
     added: frozenset[str] = frozenset()
     for planned in plan.steps:
         step = planned.step
-        filled = {str(f.key or f.parameter) for f in planned.wired.all_fills if f.source == "context"}
+        filled = {f.place for f in planned.wired.all_fills if f.source == "context"}
         takes_all = any(fill.source in ("parameters", "entry") for fill in planned.wired.all_fills)
         asks_ctx = any(fill.source == "ctx" for guard in planned.wired.guards for fill in guard.fills)
         ctx_name = next((fill.parameter for fill in planned.wired.fills if fill.source == "ctx"), None)
@@ -50,9 +50,7 @@ def side_by_side(cell: GraphCell, crew: Crew) -> Awaiting:
                 shift.start(unit, functools.partial(work.run_unit, unit))
             if work.settle():
                 continue  # what was committed may let others begin
-            unit, found, error = yield from shift.next_done()
-            if error is not None:
-                raise error
+            unit, found = yield from shift.next_done()
             work.ended(unit, found)
     except BaseException:
         shift.abandon()

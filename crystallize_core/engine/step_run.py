@@ -15,7 +15,16 @@ from crystallize_core.asset import Asset
 from crystallize_core.assets import Assets
 from crystallize_core.context import StepContext, forget_reads
 from crystallize_core.engine.attempt import PolicyContext
-from crystallize_core.engine.returns import ASSET, AWAITABLE, PAIR, PLAIN_TYPES, SKIPPED, is_awaitable, kind_of, split_metrics
+from crystallize_core.engine.returns import (
+    ASSET,
+    AWAITABLE,
+    PAIR,
+    PLAIN_TYPES,
+    SKIPPED,
+    is_awaitable,
+    kind_of,
+    split_metrics,
+)
 from crystallize_core.errors import DefinitionError, HookError, describe
 from crystallize_core.state import CellState, Metric, checked_metric
 
@@ -102,9 +111,7 @@ def _refused(planned: PlannedStep, state: CellState, data: Any) -> Generator[Any
     return None
 
 
-def _output(
-    plan: Plan, planned: PlannedStep, state: CellState, data: Any, done: StepRun
-) -> Generator[Any, Any, None]:
+def _output(plan: Plan, planned: PlannedStep, state: CellState, data: Any, done: StepRun) -> Generator[Any, Any, None]:
     """Answer from the cache, or run the step and keep what it came to."""
     cache = planned.cache
     if cache is not None:

@@ -37,6 +37,11 @@ class Fill:
     maker: str | None = None
 
     @property
+    def place(self) -> str:
+        """Under which name the value is found, as text."""
+        return self.parameter if self.key is None else str(self.key)
+
+    @property
     def is_required(self) -> bool:
         """Whether the step cannot run without what another step makes."""
         return self.maker is not None and self.value is REQUIRED
@@ -45,7 +50,9 @@ class Fill:
     def words(self) -> str:
         """Where the value comes from, for people: `output of 'load'`, `context`."""
         if self.maker is not None:
-            return f"output {self.key!r} of {self.maker!r}" if isinstance(self.key, str) else f"output of {self.maker!r}"
+            return (
+                f"output {self.key!r} of {self.maker!r}" if isinstance(self.key, str) else f"output of {self.maker!r}"
+            )
         if self.source in ("input", "context") and self.key not in (None, self.parameter):
             return f"{self.source} {self.key!r}"
         return self.source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from typing import Any
@@ -135,7 +136,7 @@ class GraphWiring:
         return units_of(waits_for, groups) if groups else [[number] for number in in_order(waits_for)]
 
     def _group_names(self, units: list[list[int]]) -> dict[int, str]:
-        """The unit that a step of an execution group runs in: `prepare_0`, `prepare_1`, …"""
+        """The unit that a step of an execution group runs in, such as `prepare_0`."""
         counts: Counter[str] = Counter()
         found = {}
         for unit in units:
@@ -149,7 +150,7 @@ class GraphWiring:
         """A cycle in words: who takes what from whom."""
         names = [self._names[number] for number in cycle.steps]
         takes = []
-        for maker, taker in zip(names, names[1:], strict=False):
+        for maker, taker in itertools.pairwise(names):
             found = next(f for r in resolved if r.name == taker for f in r.all_fills if f.maker == maker)
             takes.append(f"{taker!r} takes {found.parameter!r} from {maker!r}")
         return f"steps wait for each other: {' -> '.join(names)} ({'; '.join(takes)})"

@@ -179,7 +179,9 @@ def guard_fills(guard: Guard, place: Place, own: Sequence[Fill]) -> tuple[list[F
         found = {name: _guard_fill(name, by_parameter, place) for name in names}
         missing = [name for name, is_required in names.items() if is_required and found[name] is None]
         if not missing or not guard.by_position:
-            fills = {name: found[name] or Fill(name, "entry", key=name) for name in names if found[name] or name in missing}
+            fills = {
+                name: found[name] or Fill(name, "entry", key=name) for name in names if found[name] or name in missing
+            }
             return list(fills.values()), True
     return list(own[: leading_arguments(guard.predicate, len(own))]), False
 
@@ -238,7 +240,7 @@ def unfilled(
     wanted: Unfilled, known: Mapping[str, frozenset[str]], made: Collection[Hashable] = (), *, is_chain: bool = True
 ) -> Iterator[str]:
     """A sentence if a required parameter cannot be in the context under some condition."""
-    key = str(wanted.fill.key or wanted.fill.parameter)
+    key = wanted.fill.place
     missing = [name for name, keys in known.items() if not keys & {key, ALL_KEYS}]
     if not missing:
         return
@@ -253,5 +255,7 @@ def unfilled(
     what = f"parameter {wanted.fill.parameter!r}"
     if key != wanted.fill.parameter:
         what = f"input {key!r} of {what}"
-    place = "neither bound nor in the context" if is_chain else "neither bound, made by a step, an input nor in the context"
+    place = (
+        "neither bound nor in the context" if is_chain else "neither bound, made by a step, an input nor in the context"
+    )
     yield f"step {wanted.step!r}: {what} is {place}{under}; {hint} (it also takes: {there})"

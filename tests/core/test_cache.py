@@ -647,7 +647,8 @@ def test_entries_are_below_the_hash_of_the_step(folder):
     made(doubled).run()
     step_hash = doubled().step_hash
     assert {path.parent for path in files(folder)} == {folder / step_hash}
-    assert {path.name.partition(".")[0] for path in files(folder)} == {crystallize_core.content_digest(1)}
+    assert {path.name.partition(".")[0] for path in files(folder)} == {crystallize_core.content_digest(1), "step"}
+    assert (folder / step_hash / "step").read_text() == "doubled"
 
 
 def test_without_a_variable_the_cache_is_in_the_current_folder(tmp_path, monkeypatch):

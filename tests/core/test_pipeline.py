@@ -299,12 +299,12 @@ def test_an_empty_pipeline_is_refused(empty):
     assert str(caught.value) == "a pipeline needs at least one step"
 
 
-@pytest.mark.parametrize("wrong", ["add", b"add", None, 5, len])
+@pytest.mark.parametrize("wrong", [b"add", None, 5, len])
 def test_a_pipeline_is_made_of_a_list(wrong):
-    """Texts, numbers and single functions are no list of steps."""
+    """Bytes, numbers and single functions are no list of steps."""
     with pytest.raises(DefinitionError) as caught:
         Pipeline(wrong)
-    assert str(caught.value) == f"Pipeline needs a list of steps, found {type(wrong).__qualname__} {wrong!r}"
+    assert str(caught.value) == f"Pipeline needs a list of steps or a name, found {type(wrong).__qualname__} {wrong!r}"
 
 
 def test_nested_lists_are_refused():

@@ -8,7 +8,16 @@ import shutil
 
 import pytest
 
-from crystallize_core import BasePlugin, CrystallizeError, Experiment, HookError, Treatment, hookimpl, pipeline_step
+from crystallize_core import (
+    Asset,
+    BasePlugin,
+    CrystallizeError,
+    Experiment,
+    HookError,
+    Treatment,
+    hookimpl,
+    pipeline_step,
+)
 from crystallize_core.hookspecs import ANSWERING, HOOKS
 
 DEFINITION = ("init_hook",)
@@ -17,7 +26,10 @@ RUN = (
     "before_run", "run_experiment_loop", "after_run", "replicate_done", "load_replicate", "should_stop", "on_event",
     "describe_run",
 )  # fmt: skip
-CELL = ("before_replicate", "before_step", "after_step", "step_failed", "after_replicate", "cache_dependencies")
+CELL = (
+    "before_replicate", "before_step", "after_step", "step_failed", "step_skipped", "after_replicate",
+    "cache_dependencies", "store_asset",
+)  # fmt: skip
 LOOP = "run_experiment_loop"
 
 pytestmark = pytest.mark.usefixtures("site")
@@ -73,10 +85,20 @@ def second(data, ctx):
     return data
 
 
-def experiment(*plugins, broken=False):
+@pipeline_step()
+def third(data):
+    return Asset(data)
+
+
+@pipeline_step(condition=lambda: False)
+def fourth(data):
+    return data
+
+
+def experiment(*plugins, broken=False, hook=None):
     return Experiment(
         lambda ctx: ctx["replicate"],
-        [first, second],
+        [first, second, *{"store_asset": [third], "step_skipped": [fourth]}.get(hook, [])],
         plugins,
         name="trial",
         initial_ctx={"broken": broken},
@@ -145,8 +167,9 @@ def test_failing_in_a_cell_fails_that_cell_with_its_whole_address(shipped, hook)
     """The run goes on; the error says which cell, which step and whose hook."""
     before, after = witness("before"), witness("after")
     failing = plugin("failing", HOOKS.keys() - {LOOP}, fails=hook, when=lambda given: cell_of(given) == (1, "baseline"))
-    result = experiment(before, failing, after, broken=hook == "step_failed").run()
+    result = experiment(before, failing, after, broken=hook == "step_failed", hook=hook).run()
     step = {"before_step": "first", "after_step": "first", "cache_dependencies": "first", "step_failed": "second"}
+    step |= {"store_asset": "third", "step_skipped": "fourth"}
     failed = [error for error in result.errors.values() if isinstance(error, HookError)]
     assert [(error.message, list(error.address.items())) for error in failed] == [
         (
@@ -177,7 +200,7 @@ def cell_of(given):
 @pytest.mark.parametrize("hook", CELL)
 def test_the_error_of_a_cell_survives_pickling(shipped, hook):
     """A worker sends it with its cause and its address."""
-    result = experiment(plugin("failing", [hook], fails=hook), broken=hook == "step_failed").run()
+    result = experiment(plugin("failing", [hook], fails=hook), broken=hook == "step_failed", hook=hook).run()
     error = result.errors["baseline_rep_0"]
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), copy.address, repr(copy.__cause__)) == (str(error), error.address, "OSError('disk')")
@@ -273,11 +296,11 @@ def test_a_failing_observer_is_switched_off_and_noted_once(shipped, hook):
     """Nothing fails, no other plugin misses a call, and the observer gets none after the one that failed."""
     broken = hook == "step_failed"
     alone = witness("alone")
-    expected = experiment(alone, broken=broken).run()
+    expected = experiment(alone, broken=broken, hook=hook).run()
     shutil.rmtree(".cache")  # so that the second run does what the first one did
     before, after = witness("before"), witness("after")
     failing = plugin("failing", HOOKS if hook == LOOP else HOOKS.keys() - {LOOP}, fails=hook, essential=False)
-    result = experiment(before, failing, after, broken=broken).run()
+    result = experiment(before, failing, after, broken=broken, hook=hook).run()
     assert result.warnings == [
         f"plugin 'failing' (x-failing) was switched off for the rest of the run: its hook {hook!r} raised OSError: disk"
     ]
