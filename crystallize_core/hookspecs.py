@@ -79,6 +79,10 @@ def run_experiment_loop(experiment: Any, replicate_fn: Callable[[int], Replicate
             failed outcome for a replicate whose worker died of it, and takes as `at=` what its worker had
             announced (`crystallize_core.watchdog`); and `close()`, for a worker that ends.
 
+    An executor is a plugin with this hook. Its attribute `concurrency` says what replicates share: `serial`, `thread`,
+    `async` or `process` (the default). Under `thread` and `async`, `step_workers` says how many steps of one cell may
+    run side by side: a number, or a function of the number of replicates.
+
     Returns:
         One outcome per replicate, in the order of their numbers; outcomes that were delivered may be
         left out. `None` or `NotImplemented` leaves the work to the next plugin, and in the end to a

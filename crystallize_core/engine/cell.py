@@ -55,7 +55,7 @@ def run_chain(
                 if type(data) not in PLAIN_TYPES:
                     done = StepRun(ctx)
                     yield from received(plan, planned, done, data)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - raised again with its address
                 if not isinstance(error, HookError):
                     report(planned, ctx, error)
                 failure = failure_of(planned, error)

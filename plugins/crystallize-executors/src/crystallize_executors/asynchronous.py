@@ -51,6 +51,10 @@ class AsyncExecution(BasePlugin):
     max_workers: int | None = attrs.field(default=None, validator=at_least_one)
     progress: bool = attrs.field(default=False, validator=true_or_false)
 
+    def step_workers(self, replicates: int) -> int:  # noqa: ARG002 - tasks cost nothing while they wait
+        """How many steps of one cell may run side by side; those that are `async def` then wait together."""
+        return self.max_workers or DEFAULT_LIMIT
+
     def run_experiment_loop(self, experiment: Any, replicate_fn: Any) -> list[Any]:  # noqa: ARG002 - the hook's name
         """Run the pending replicates; each task delivers its own outcome, in the order of completion.
 

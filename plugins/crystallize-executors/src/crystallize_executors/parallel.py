@@ -39,6 +39,12 @@ class ParallelExecution(BasePlugin):
         """What the replicates share: `thread` or `process`."""
         return self.executor_type
 
+    def step_workers(self, replicates: int) -> int:
+        """How many steps of one cell may run side by side: as in `ThreadExecution`; in processes, one."""
+        if self.executor_type == "process":
+            return 1
+        return ThreadExecution(max_workers=self.max_workers).step_workers(replicates)
+
     def run_experiment_loop(self, experiment: Any, replicate_fn: Any) -> list[Any]:
         """Run the pending replicates as `ThreadExecution` or `ProcessExecution` does."""
         kind = ThreadExecution if self.executor_type == "thread" else ProcessExecution

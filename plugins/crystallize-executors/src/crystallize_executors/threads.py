@@ -20,6 +20,8 @@ from crystallize_executors.waiting import take
 
 __all__ = ["ThreadExecution"]
 
+MOST_STEPS: Final = 1_000
+"""More steps than anybody runs side by side."""
 GRACE: Final = 1.0
 """Seconds that threads get to finish the replicate they are in when a run is interrupted."""
 
@@ -42,6 +44,11 @@ class ThreadExecution(BasePlugin):
 
     max_workers: int | None = attrs.field(default=None, validator=at_least_one)
     progress: bool = attrs.field(default=False, validator=true_or_false)
+
+    def step_workers(self, replicates: int) -> int:
+        """How many steps of one cell may run side by side: the threads that the replicates leave over."""
+        count = worker_count(self.max_workers, MOST_STEPS)
+        return max(1, count // min(count, replicates))
 
     def run_experiment_loop(self, experiment: Any, replicate_fn: Any) -> list[Any]:  # noqa: ARG002 - the hook's name
         """Run the pending replicates; each call delivers its own outcome, in the order of completion.

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from crystallize_core import PipelineStep
 from crystallize_core.errors import DefinitionError
 from crystallize_core.signature import is_async, name_of
-from crystallize_core.step import StepFactory, carried_options, merged_options
+from crystallize_core.step import carried_options, merged_options
 from crystallize_retries.circuit import body_of
 from crystallize_retries.policies import Policies
 
@@ -45,7 +45,7 @@ class Decorator(ABC):
 
 
 def _decorated(function: Any, options: Mapping[str, Any], what: str) -> Any:
-    if isinstance(function, StepFactory):
+    if hasattr(type(function), "decorated"):  # a step: as if it had been written below the decorator of the step
         merged_options(function.name, function.options, options)
         return function.decorated(lambda inner: _decorated(inner, options, what))
     _check(function, what)
