@@ -215,7 +215,7 @@ def drawing_of(title: str, steps: tuple[WiredStep, ...], results: Mapping[str, S
         found = None if results is None else results.get(step.name)
         boxes[step.name] = Box(
             step.name,
-            outputs=step.step.outputs,
+            outputs=tuple(step.step.outputs),
             group=step.group,
             is_conditional=bool(step.guards),
             status=None if found is None else found.state,

@@ -81,7 +81,7 @@ class GraphWiring:
         for number in order:
             found = resolved[number]
             wired.append(self._compiled(found, shared, needed, tuple(before), groups.get(number)))
-            before += found.step.outputs or (found.name,)
+            before += found.step.outputs or [found.name]
         return wired
 
     # Who makes what -------------------------------------------------------------------------------

@@ -89,7 +89,9 @@ def fills_of(place: Place) -> list[Fill]:
     paths = _paths(place, signature)
     fills = [_fill(parameter, place, signature, paths) for parameter in signature.order]
     extra = [asset for parameter, asset in paths.items() if parameter not in signature.order]
-    return fills + [_asset(asset, asset, REQUIRED, place) for asset in extra]
+    fills += [_asset(asset, asset, REQUIRED, place) for asset in extra if asset not in place.step.params]
+    bound = place.step.params if place.step.is_named else {}
+    return fills + [Fill(name, "bound", value) for name, value in bound.items() if name not in signature.order]
 
 
 def _paths(place: Place, signature: Signature) -> dict[str, str]:
