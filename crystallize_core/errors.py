@@ -193,7 +193,7 @@ def did_you_mean(name: str, known: Iterable[str], *, listing: str = "known") -> 
     if close:
         return f"did you mean {close[0]!r}?"
     if not names:
-        return f"{listing}: none." if listing.endswith((" has", " are")) else f"nothing is {listing}."
+        return f"{listing}: none." if listing.endswith((" has", " are", " is")) else f"nothing is {listing}."
     shown = ", ".join(repr(n) for n in names[:12]) + (", …" if len(names) > 12 else "")  # noqa: PLR2004 - one line
     return f"{listing}: {shown}."
 

@@ -6,6 +6,7 @@ import datetime as dt
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
@@ -79,8 +80,14 @@ class Pipeline:
         checkpoint: bool = True,
         keep_runs: int = 5,
     ) -> None:
+        if isinstance(steps, str) and name is not None:
+            message = (
+                f"Pipeline({steps!r}, name={name!r}) has two names; write Pipeline({steps!r}), or give it its steps"
+            )
+            raise DefinitionError(message)
         given, name = ((), steps) if isinstance(steps, str) else (steps, name)
-        if isinstance(given, bytes) or not isinstance(given, Iterable):
+        # The steps of a set would be in another order in every process.
+        if isinstance(given, (bytes, Mapping, AbstractSet)) or not isinstance(given, Iterable):
             message = f"Pipeline needs a list of steps or a name, found {type(steps).__qualname__} {steps!r}"
             raise DefinitionError(message)
         self.name = "pipeline" if name is None else checked_name(name, "pipeline")

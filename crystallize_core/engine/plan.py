@@ -32,6 +32,9 @@ PROVIDERS = {
 }
 """Where the step options of the official plugins come from, for the message of those who lack them."""
 
+ONLY_NAMED = ("cache", "inputs", "name", "outputs")
+"""What is no step option but an argument of `step`, for the same message."""
+
 
 @attrs.frozen
 class PlannedStep:
@@ -184,8 +187,12 @@ def _check_options(wired: Sequence[WiredStep], hooks: HookCalls, where: str) -> 
 
 def _option_problem(step: str, name: str, value: Any, claims: Mapping[str, tuple[str, Any]]) -> list[str]:
     if name not in claims:
-        hint = did_you_mean(name, [*claims, *PROVIDERS]) if name not in PROVIDERS else f"pip install {PROVIDERS[name]}"
-        if name not in PROVIDERS and "did you mean" not in hint:
+        hint = did_you_mean(name, [*claims, *PROVIDERS, *CORE_OPTIONS, *ONLY_NAMED])
+        if name in PROVIDERS:
+            hint = f"pip install {PROVIDERS[name]}"
+        elif name in ONLY_NAMED:
+            hint = "it goes with @step, whose steps take and make assets by name"
+        elif "did you mean" not in hint:
             hint = did_you_mean("", claims, listing="its step options are") if claims else "it has no step options."
         return [f"step {step!r} asks for {name}={value!r}, but nothing in the stack provides {name!r}: {hint}"]
     plugin, expected = claims[name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from keyword import iskeyword
 from typing import Any, Final
 
 from crystallize_core.copying import hand_out
@@ -44,7 +45,7 @@ def call_of(
     for number, fill in enumerate(fills):
         expression = _expression(fill, number, is_shared=fill.key in shared)
         named = named or fill.parameter in by_name
-        if named and fill.parameter.isidentifier():
+        if named and fill.parameter.isidentifier() and not iskeyword(fill.parameter):
             expression = f"{fill.parameter}={expression}"
         elif named:  # the name of an asset, which only `**kwargs` can take
             expression = f"**{{p{number}: {expression}}}"

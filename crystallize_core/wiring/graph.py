@@ -9,13 +9,24 @@ from typing import Any
 
 import attrs
 
+from crystallize_core.signature import REQUIRED
 from crystallize_core.skipping import asked_already, guards_of
+from crystallize_core.state import ALL_KEYS
 from crystallize_core.step import PipelineStep
 from crystallize_core.wiring.calls import call_of
 from crystallize_core.wiring.fills import Fill, WiredGuard, WiredStep, return_key
-from crystallize_core.wiring.order import Cycle, in_order, units_of
+from crystallize_core.wiring.order import cycles_of, in_order, units_of
 from crystallize_core.wiring.outputs import splitter
-from crystallize_core.wiring.resolve import Place, Sources, Unfilled, fills_of, guard_fills, known_after, unfilled
+from crystallize_core.wiring.resolve import (
+    Place,
+    Sources,
+    Unfilled,
+    fills_of,
+    guard_fills,
+    known_after,
+    suggestion,
+    unfilled,
+)
 from crystallize_core.wiring.types import misfits
 
 __all__ = ["GraphWiring"]
@@ -63,11 +74,9 @@ class GraphWiring:
             {numbers[fill.maker] for fill in found.all_fills if fill.maker is not None} - {number}
             for number, found in enumerate(resolved)
         ]
-        try:
-            units = self._units(waits_for)
-        except Cycle as cycle:
-            self.problems.append(self._around(cycle, resolved))
-            units = [[number] for number in range(len(resolved))]
+        cycles = cycles_of(waits_for)
+        self.problems += [self._around(cycle, resolved) for cycle in cycles]
+        units = [[number] for number in range(len(resolved))] if cycles else self._units(waits_for)
         order = [number for unit in units for number in unit]
         self._check_context([resolved[number] for number in order])
         self.problems += misfits(resolved)
@@ -146,9 +155,9 @@ class GraphWiring:
                 counts[group] += 1
         return found
 
-    def _around(self, cycle: Cycle, resolved: Sequence[_Resolved]) -> str:
+    def _around(self, cycle: Sequence[int], resolved: Sequence[_Resolved]) -> str:
         """A cycle in words: who takes what from whom."""
-        names = [self._names[number] for number in cycle.steps]
+        names = [self._names[number] for number in cycle]
         takes = []
         for maker, taker in itertools.pairwise(names):
             found = next(f for r in resolved if r.name == taker for f in r.all_fills if f.maker == maker)
@@ -160,10 +169,17 @@ class GraphWiring:
     def _check_context(self, ordered: Sequence[_Resolved]) -> None:
         """Report what can be neither in the context nor anywhere else when its step runs."""
         known: Mapping[str, frozenset[str]] = dict(self._sources.conditions)
-        there = [*self._makers, *self._sources.inputs]
         for found in ordered:
+            own = found.step.outputs or [found.name]
+            there = [*(asset for asset in self._makers if asset not in own), *self._sources.inputs]
             for missing in Unfilled.among(found.name, found.fills):
-                self.problems += unfilled(missing, known, there, is_chain=False)
+                self.problems += unfilled(missing, known, there, own)
+            self.problems += [
+                f"step {found.name!r} declares the input {fill.place!r}, which nothing provides; "
+                f"{suggestion(fill.place, known, there)} If it need not be there, leave it out of inputs"
+                for fill in found.fills
+                if fill.place in found.step.inputs and _is_nowhere(fill, known)
+            ]
             known = known_after(found.step, known)
 
     # Compiling ------------------------------------------------------------------------------------
@@ -215,6 +231,12 @@ class GraphWiring:
             keeps_return=whole if has_several and (whole in needed or self._sources.retained) else None,
             group=group,
         )
+
+
+def _is_nowhere(fill: Fill, known: Mapping[str, frozenset[str]]) -> bool:
+    """Whether it can only be the default."""
+    is_there = any(keys & {fill.place, ALL_KEYS} for keys in known.values())
+    return fill.source == "context" and fill.value is not REQUIRED and not is_there
 
 
 def _is_made(fill: Fill) -> bool:

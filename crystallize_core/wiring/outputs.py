@@ -33,7 +33,7 @@ def splitter(step: str, outputs: Sequence[str]) -> Callable[[Any], Mapping[str, 
 
 
 def _form(returned: Any, names: Sequence[str]) -> str:
-    kind = type(returned).__qualname__
+    kind = "None" if returned is None else type(returned).__qualname__
     if isinstance(returned, Mapping):
         missing = ", ".join(repr(name) for name in names if name not in returned)
         return f"{kind} without {missing}; return a mapping with all of them, or so many values in this order"

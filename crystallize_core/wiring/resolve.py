@@ -6,7 +6,7 @@ run, the context value of that name (made first if it is a resource), the defaul
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -238,26 +238,45 @@ def known_after(step: PipelineStep, known: Mapping[str, frozenset[str]]) -> dict
     return {name: keys | ({ALL_KEYS} if added is None else added) for name, keys in known.items()}
 
 
+def suggestion(key: str, known: Mapping[str, frozenset[str]], made: Collection[str] | None) -> str:
+    """What may have been meant by a name that is neither in the context nor among what is made."""
+    everything = frozenset[str]().union(*known.values()) - {ALL_KEYS, REPLICATE_KEY, CONDITION_KEY}
+    return did_you_mean(key, [*everything, *(made or ())], listing="the context has" if made is None else "there is")
+
+
 def unfilled(
-    wanted: Unfilled, known: Mapping[str, frozenset[str]], made: Collection[Hashable] = (), *, is_chain: bool = True
+    wanted: Unfilled,
+    known: Mapping[str, frozenset[str]],
+    made: Collection[str] | None = None,
+    own: Collection[str] = (),
 ) -> Iterator[str]:
-    """A sentence if a required parameter cannot be in the context under some condition."""
+    """A sentence if a required parameter cannot be in the context under some condition.
+
+    Args:
+        wanted: The parameter.
+        known: The context keys that are there, by condition.
+        made: What other steps make and the run is given, by name; None in a chain.
+        own: What the step itself makes.
+
+    """
     key = wanted.fill.place
     missing = [name for name, keys in known.items() if not keys & {key, ALL_KEYS}]
     if not missing:
         return
-    everything = frozenset[str]().union(*known.values()) - {ALL_KEYS}
     under = "" if len(missing) == len(known) else f" under {', '.join(map(repr, missing))}"
-    named = [*everything - {REPLICATE_KEY, CONDITION_KEY}, *(name for name in made if isinstance(name, str))]
     if under:
         hint = f"give it a default, or a value in initial_ctx; only {sorted(set(known) - set(missing))} set it"
+    elif key in own:
+        hint = "the step itself makes it, and can take only what was made before"
     else:
-        hint = did_you_mean(key, named, listing="the context has" if is_chain else "there is")
+        hint = suggestion(key, known, made)
     there = ", ".join(wanted.others) or "nothing else"
     what = f"parameter {wanted.fill.parameter!r}"
     if key != wanted.fill.parameter:
         what = f"input {key!r} of {what}"
     place = (
-        "neither bound nor in the context" if is_chain else "neither bound, made by a step, an input nor in the context"
+        "neither bound nor in the context"
+        if made is None
+        else "neither bound, made by a step, an input nor in the context"
     )
     yield f"step {wanted.step!r}: {what} is {place}{under}; {hint} (it also takes: {there})"
