@@ -7,6 +7,7 @@ from crystallize_executors.gathering import ItemError
 from crystallize_executors.mapping import parallel_map
 from crystallize_executors.parallel import ParallelExecution
 from crystallize_executors.processes import ProcessExecution
+from crystallize_executors.resources import ResourcesPlugin
 from crystallize_executors.serial import SerialExecution
 from crystallize_executors.threads import ThreadExecution
 
@@ -15,6 +16,7 @@ __all__ = [
     "ItemError",
     "ParallelExecution",
     "ProcessExecution",
+    "ResourcesPlugin",
     "SerialExecution",
     "ThreadExecution",
     "parallel_map",
