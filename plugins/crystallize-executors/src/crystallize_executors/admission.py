@@ -168,10 +168,10 @@ def _place(tickets: Sequence[Ticket], mine: Ticket) -> int:
 
 
 def _first(demand: Demand, busy: set[str], liked: Sequence[str]) -> tuple[str, ...]:
-    """As many free devices as are wanted, or as there are."""
+    """As many free devices as are wanted, or as there are, in the order of the machine."""
     free = [device for device in demand.suitable if device not in busy]
-    free.sort(key=lambda device: device not in liked)
-    return tuple(free[: demand.gpus])
+    chosen = sorted(free, key=lambda device: device not in liked)[: demand.gpus]
+    return tuple(device for device in free if device in chosen)
 
 
 class Ledger(ABC):

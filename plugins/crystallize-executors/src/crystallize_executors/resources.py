@@ -110,8 +110,12 @@ class ResourcesPlugin(BasePlugin):
         return policy.around(call, is_async=step.is_async)
 
     def _machine(self, requests: list[ResourceRequest]) -> Machine:
-        machine = Machine.here(with_gpus=any(request.gpu is not None for request in requests))
-        return machine if self.available is None else machine.limited(as_request(self.available))
+        with_gpus = any(request.gpu is not None for request in requests)
+        machine = Machine.here(with_gpus=with_gpus)
+        if self.available is None:
+            return machine
+        available = as_request(self.available)
+        return machine.limited(available if with_gpus else attrs.evolve(available, gpu=None))
 
     # In the coordinator ---------------------------------------------------------------------------
 
