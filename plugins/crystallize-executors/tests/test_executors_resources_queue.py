@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystallize_core import as_request
-from crystallize_executors.admission import Demand, ProcessLedger, Room, Ticket, demand_of, process_ledger, turns
+from crystallize_executors.admission import Demand, ProcessLedger, Room, Ticket, demand_of, turns
 from crystallize_executors.folder_ledger import can_lock, folder_ledger, remove_folder
 from crystallize_executors.machine import Device, Machine
 
@@ -303,20 +302,21 @@ def test_a_process_prefers_the_device_that_it_had(ledger):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process_has_a_queue_of_its_own():
     """What the parent held at that moment, nobody would ever give back in the child."""
-    mine = process_ledger()
-    ticket = mine.ticket(ALL)
-    mine.wait(ticket, ROOM)
-    try:
-        child = multiprocessing.get_context("fork").Process(target=_in_child)
-        child.start()
-        child.join(60)
-        assert child.exitcode == 0
-    finally:
-        mine.leave(ticket)
+    code = """
+import os
+from crystallize_executors.admission import Demand, Room, process_ledger
 
-
-def _in_child():
-    sys.exit(queued(process_ledger()))
+ledger = process_ledger()
+ledger.wait(ledger.ticket(Demand(1)), Room())
+child = os.fork()
+with process_ledger().opened() as tickets:
+    count = len(tickets)
+print(count, flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert sorted(done.stdout.split()) == ["0", "1"]
 
 
 # Processes --------------------------------------------------------------------------------------------
@@ -399,6 +399,22 @@ def test_a_child_of_a_killed_process_keeps_nothing(folder):
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         other.communicate()
+
+
+@needs_locks
+def test_a_ticket_that_could_not_be_given_back_is_gone_the_next_time(folder, monkeypatch):
+    """The disk was full, say; nobody waits for it for ever."""
+    ledger = folder_ledger(folder)
+    ticket = ledger.ticket(ALL)
+    ledger.wait(ticket, ROOM)
+    with monkeypatch.context() as full, pytest.raises(OSError, match="No space"):
+        full.setattr(ledger, "_write", _no_space)
+        ledger.leave(ticket)
+    assert queued(ledger) == 0
+
+
+def _no_space(text):
+    raise OSError(28, "No space left on device")
 
 
 @needs_locks

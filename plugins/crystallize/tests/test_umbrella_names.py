@@ -21,6 +21,7 @@ PLUGINS = {
     "LoggingPlugin": "crystallize_logging",
     "ParallelExecution": "crystallize_executors",
     "ProcessExecution": "crystallize_executors",
+    "ResourcesPlugin": "crystallize_executors",
     "RetryPlugin": "crystallize_retries",
     "SeedPlugin": "crystallize_seeding",
     "SerialExecution": "crystallize_executors",

@@ -1,4 +1,7 @@
-"""Executors for Crystallize: serial, threads, processes and asyncio, all with the same result; and `parallel_map`."""
+"""Executors for Crystallize: serial, threads, processes and asyncio, all with the same result.
+
+And what belongs to running on one machine: `parallel_map`, and the step option `resources`.
+"""
 
 from __future__ import annotations
 

@@ -180,11 +180,15 @@ class Ledger(ABC):
     Args:
         holder: What tells this process from others that use the queue.
 
+    Attributes:
+        in_use: The numbers of the tickets of this process that were not given back.
+
     """
 
     def __init__(self, holder: str) -> None:
         self._holder = holder
         self._numbers = itertools.count()
+        self.in_use: set[int] = set()
         self._liked: tuple[str, ...] = ()
 
     @abstractmethod
@@ -208,6 +212,7 @@ class Ledger(ABC):
             stops: Whether its thread stops until it is admitted.
 
         """
+        self.in_use.add(ticket.number)
         with self.opened() as tickets:
             place = _place(tickets, ticket)
             if place == len(tickets):
@@ -238,6 +243,7 @@ class Ledger(ABC):
 
     def leave(self, ticket: Ticket) -> None:
         """Give the ticket back; one that was never in the queue is no trouble."""
+        self.in_use.discard(ticket.number)
         with self.opened() as tickets:
             tickets[:] = [other for other in tickets if not other.is_same(ticket)]
 

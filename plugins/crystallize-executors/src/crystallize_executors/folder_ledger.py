@@ -71,7 +71,7 @@ class FolderLedger(Ledger):
             try:
                 fcntl.lockf(self._lock, fcntl.LOCK_EX)
                 before = self._read()
-                tickets = self._of_the_living(_tickets(before))
+                tickets = self._without_lost(_tickets(before))
                 yield tickets
                 after = json.dumps([attrs.asdict(ticket) for ticket in tickets])
                 if after != before:
@@ -109,10 +109,15 @@ class FolderLedger(Ledger):
             if not self.is_removed:
                 raise
 
-    def _of_the_living(self, tickets: list[Ticket]) -> list[Ticket]:
+    def _without_lost(self, tickets: list[Ticket]) -> list[Ticket]:
+        """Those that somebody will give back: not those of dead processes, nor one that could not be given back.
+
+        The disk may have been full at that moment, or Ctrl-C came a second time.
+        """
         holders = {ticket.holder for ticket in tickets} - {self._holder}
         dead = {holder for holder in holders if not _is_locked(self._sign(holder))}
-        return [ticket for ticket in tickets if ticket.holder not in dead]
+        living = [ticket for ticket in tickets if ticket.holder not in dead]
+        return [ticket for ticket in living if ticket.holder != self._holder or ticket.number in self.in_use]
 
     def _sign(self, holder: str) -> Path:
         """The file that is locked while that process lives."""

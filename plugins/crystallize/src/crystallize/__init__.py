@@ -93,6 +93,7 @@ if TYPE_CHECKING:
         ItemError,
         ParallelExecution,
         ProcessExecution,
+        ResourcesPlugin,
         SerialExecution,
         ThreadExecution,
         parallel_map,
@@ -165,6 +166,7 @@ __all__ = [
     "ReplicateOutcome",
     "ReplicateStream",
     "ResourceRequest",
+    "ResourcesPlugin",
     "Result",
     "RetryPlugin",
     "Row",
@@ -205,7 +207,7 @@ __all__ = [
     "verifier",
 ]
 
-STANDARD_STACK: Final[Mapping[str, Any]] = {"plugins": ["seeding", "logging", "retries", "artifacts"]}
+STANDARD_STACK: Final[Mapping[str, Any]] = {"plugins": ["seeding", "logging", "resources", "retries", "artifacts"]}
 """What `extends = ["standard"]` in a project's configuration stands for; the outermost comes first."""
 
 _PLUGINS: Final = {
@@ -218,6 +220,7 @@ _PLUGINS: Final = {
     "LoggingPlugin": "crystallize-logging",
     "ParallelExecution": "crystallize-executors",
     "ProcessExecution": "crystallize-executors",
+    "ResourcesPlugin": "crystallize-executors",
     "RetryPlugin": "crystallize-retries",
     "SeedPlugin": "crystallize-seeding",
     "SerialExecution": "crystallize-executors",
