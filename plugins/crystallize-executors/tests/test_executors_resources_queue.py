@@ -311,7 +311,7 @@ ledger.wait(ledger.ticket(Demand(1)), Room())
 child = os.fork()
 with process_ledger().opened() as tickets:
     count = len(tickets)
-print(count, flush=True)
+os.write(1, b"%d\\n" % count)
 if child:
     os.waitpid(child, 0)
 """
