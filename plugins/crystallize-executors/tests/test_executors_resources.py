@@ -69,6 +69,12 @@ def waiting_here():
         return len(tickets)
 
 
+def somebody_waits(ledger=None):
+    """Whether one of two was admitted, and the other one was not."""
+    with (ledger or process_ledger()).opened() as tickets:
+        return [ticket.devices is None for ticket in tickets] == [False, True]
+
+
 def until(condition, seconds=60.0):
     """Look again and again until it holds."""
     deadline = time.monotonic() + seconds
@@ -214,7 +220,7 @@ def test_threads_that_want_everything_run_one_after_the_other():
     def everything(data):
         assert alone.acquire(blocking=False)
         if not together:
-            until(lambda: waiting_here() == 2)
+            until(somebody_waits)
         together.append(data)
         alone.release()
         return data
@@ -247,7 +253,7 @@ def test_tasks_that_want_everything_run_one_after_the_other():
     async def everything(data):
         inside[0] += 1
         assert inside[0] == 1
-        while not done and waiting_here() < 2:  # noqa: ASYNC110 - only the queue knows
+        while not done and not somebody_waits():  # noqa: ASYNC110 - only the queue knows
             await asyncio.sleep(0)
         inside[0] -= 1
         done.append(data)
@@ -290,7 +296,7 @@ def test_a_cancelled_task_leaves_the_queue():
         await ledger.await_turn(ticket, ROOM)
         experiment = Experiment(lambda ctx: 1, [never], [PLUGIN], replicates=1)
         task = asyncio.ensure_future(experiment.arun())
-        while waiting_here() < 2:  # noqa: ASYNC110 - only the queue knows
+        while not somebody_waits():  # noqa: ASYNC110 - only the queue knows
             await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -308,7 +314,7 @@ def test_ctrl_c_is_heard_while_a_step_waits():
         ticket = ledger.ticket(Demand(2000))
         ledger.wait(ticket, ROOM)
         held.set()
-        until(lambda: waiting_here() == 2)
+        until(somebody_waits)
         _thread.interrupt_main()
         over.wait(60)
         ledger.leave(ticket)
@@ -374,26 +380,21 @@ def test_worker_processes_inside_a_step_share_what_that_one_was_granted():
 # The steps of these tests are sent by value, so that they bring what they need along.
 
 
-def _queue_of(ctx):
-    return folder_ledger(Path(ctx.run.shared["resources"]["folder"]))
-
-
-def _count(ctx):
-    with _queue_of(ctx).opened() as tickets:
-        return len(tickets)
+def _other_waits(ctx):
+    return somebody_waits(folder_ledger(Path(ctx.run.shared["resources"]["folder"])))
 
 
 @needs_locks
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_processes_that_want_everything_run_one_after_the_other(method):
     """While the first one runs, the other is seen to wait; a file that exists already would be an error."""
-    count, look_until = _count, until
+    other_waits, look_until = _other_waits, until
 
     @step(cpu=2)
     def everything(data, ctx):
         os.close(os.open("inside", os.O_CREAT | os.O_EXCL))
         if not Path("first").exists():
-            look_until(lambda: count(ctx) == 2)
+            look_until(lambda: other_waits(ctx))
             Path("first").touch()
         Path("inside").unlink()
         return data, {"threads": int(os.environ["OMP_NUM_THREADS"]), "process": os.getpid()}
@@ -429,12 +430,12 @@ def test_processes_that_want_half_run_side_by_side():
 @needs_locks
 def test_the_next_is_admitted_when_a_process_is_killed_that_holds_everything():
     """The other one waits for it at that moment."""
-    count, look_until = _count, until
+    other_waits, look_until = _other_waits, until
 
     @step(cpu=2)
     def everything(data, ctx):
         if not Path("killed").exists():
-            look_until(lambda: count(ctx) == 2)
+            look_until(lambda: other_waits(ctx))
             Path("killed").touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return data, {"value": data}
@@ -711,7 +712,7 @@ def test_time_in_the_queue_is_no_time_of_an_attempt():
         ticket = ledger.ticket(Demand(2000))
         ledger.wait(ticket, ROOM)
         held.set()
-        until(lambda: waiting_here() == 2)
+        until(somebody_waits)
         threading.Event().wait(2 * limit)
         ledger.leave(ticket)
 

@@ -56,6 +56,11 @@ def queued(ledger):
         return len(tickets)
 
 
+def states(ledger):
+    with ledger.opened() as tickets:
+        return ["waits" if ticket.devices is None else "admitted" for ticket in tickets]
+
+
 # Whose turn it is -------------------------------------------------------------------------------------
 
 
@@ -212,7 +217,7 @@ def test_a_thread_waits_until_another_one_gives_back(ledger):
 
     thread = threading.Thread(target=other)
     thread.start()
-    until(lambda: queued(ledger) == 2)
+    until(lambda: states(ledger) == ["admitted", "waits"])
     assert not admitted.is_set()
     ledger.leave(first)
     assert admitted.wait(60)
@@ -267,7 +272,7 @@ def test_a_task_waits_without_stopping_its_loop(ledger):
             ledger.leave(ticket)
 
         task = asyncio.ensure_future(other())
-        while queued(ledger) < 2:  # noqa: ASYNC110 - only the queue knows
+        while states(ledger) != ["admitted", "waits"]:  # noqa: ASYNC110 - only the queue knows
             await asyncio.sleep(0)
         order.append("given back")
         ledger.leave(first)
@@ -368,7 +373,7 @@ def test_a_killed_process_that_waited_holds_up_nobody(folder):
     ledger.wait(mine, ROOM)
     other = holding(folder)
     try:
-        until(lambda: queued(ledger) == 2)
+        until(lambda: states(ledger) == ["admitted", "waits"])
     finally:
         other.kill()
         other.communicate()
