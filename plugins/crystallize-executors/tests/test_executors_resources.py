@@ -69,9 +69,9 @@ def waiting_here():
         return len(tickets)
 
 
-def somebody_waits(ledger=None):
+def somebody_waits():
     """Whether one of two was admitted, and the other one was not."""
-    with (ledger or process_ledger()).opened() as tickets:
+    with process_ledger().opened() as tickets:
         return [ticket.devices is None for ticket in tickets] == [False, True]
 
 
@@ -377,24 +377,35 @@ def test_worker_processes_inside_a_step_share_what_that_one_was_granted():
 
 # Worker processes -------------------------------------------------------------------------------------
 
-# The steps of these tests are sent by value, so that they bring what they need along.
 
+def sent_along():
+    """What steps need in a worker, which cannot import this file: local functions are sent by value."""
+    clock, queue_in = time, folder_ledger
 
-def _other_waits(ctx):
-    return somebody_waits(folder_ledger(Path(ctx.run.shared["resources"]["folder"])))
+    def wait_for(condition):
+        deadline = clock.monotonic() + 60
+        while not condition():
+            assert clock.monotonic() < deadline, "it never came to that"
+            clock.sleep(0.001)
+
+    def other_waits(ctx):
+        with queue_in(Path(ctx.run.shared["resources"]["folder"])).opened() as tickets:
+            return [ticket.devices is None for ticket in tickets] == [False, True]
+
+    return wait_for, other_waits
 
 
 @needs_locks
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_processes_that_want_everything_run_one_after_the_other(method):
     """While the first one runs, the other is seen to wait; a file that exists already would be an error."""
-    other_waits, look_until = _other_waits, until
+    wait_for, other_waits = sent_along()
 
     @step(cpu=2)
     def everything(data, ctx):
         os.close(os.open("inside", os.O_CREAT | os.O_EXCL))
         if not Path("first").exists():
-            look_until(lambda: other_waits(ctx))
+            wait_for(lambda: other_waits(ctx))
             Path("first").touch()
         Path("inside").unlink()
         return data, {"threads": int(os.environ["OMP_NUM_THREADS"]), "process": os.getpid()}
@@ -410,12 +421,12 @@ def test_processes_that_want_everything_run_one_after_the_other(method):
 @needs_locks
 def test_processes_that_want_half_run_side_by_side():
     """Each waits for the file of the other, and has a device of its own."""
-    look_until = until
+    wait_for, _ = sent_along()
 
     @step(cpu=1, gpu=1)
     def half(data, ctx):
         Path(f"here-{data}").touch()
-        look_until(lambda: Path(f"here-{1 - data}").exists())
+        wait_for(lambda: Path(f"here-{1 - data}").exists())
         return data, {
             "device": ctx.resources.gpus == ("GPU-one",),
             "same": os.environ["CUDA_VISIBLE_DEVICES"] == ",".join(ctx.resources.gpus),
@@ -430,12 +441,12 @@ def test_processes_that_want_half_run_side_by_side():
 @needs_locks
 def test_the_next_is_admitted_when_a_process_is_killed_that_holds_everything():
     """The other one waits for it at that moment."""
-    other_waits, look_until = _other_waits, until
+    wait_for, other_waits = sent_along()
 
     @step(cpu=2)
     def everything(data, ctx):
         if not Path("killed").exists():
-            look_until(lambda: other_waits(ctx))
+            wait_for(lambda: other_waits(ctx))
             Path("killed").touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return data, {"value": data}
