@@ -10,6 +10,7 @@ import threading
 import time
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -46,8 +47,7 @@ def only_what_is_named(monkeypatch, tmp_path):
     """No other plugin takes part, no real device counts, and nothing is written or left beside the tests."""
     monkeypatch.setenv("CRYSTALLIZE_AUTOLOAD", "0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-one,GPU-two")
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    keep_temporary_files_in(tmp_path, monkeypatch)
     for name in THREADS:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "work").mkdir()
@@ -56,6 +56,11 @@ def only_what_is_named(monkeypatch, tmp_path):
     yield
     assert waiting_here() == 0
     assert list(tmp_path.glob("crystallize-resources-*")) == []
+
+
+def keep_temporary_files_in(folder, monkeypatch):
+    """Those of the plugin; multiprocessing has some of its own until the very end."""
+    monkeypatch.setattr("crystallize_executors.resources.tempfile", SimpleNamespace(gettempdir=lambda: str(folder)))
 
 
 def environment():
@@ -149,15 +154,21 @@ def test_beside_others_the_environment_is_left_alone(executor):
     )
 
 
-def test_a_step_that_does_not_ask_sees_that_it_was_granted_nothing():
+def test_a_step_that_does_not_ask_was_granted_nothing():
+    """Wherever it stands, and it is told why."""
     seen = []
 
     def look(data, ctx):
-        seen.append(ctx.resources)
+        seen.append(getattr(ctx, "resources", None))
         return data
 
-    run([step(cpu=1)(look), look])
-    assert seen == [Grant(cpu=1.0), Grant()]
+    def must(data, ctx):
+        return ctx.resources
+
+    result = run([look, step(cpu=1)(look), look, must])
+    assert seen == [None, Grant(cpu=1.0), None]
+    (error,) = result.errors.values()
+    assert str(error.__cause__) == "step 'must' has no ctx.resources, because it asks for none; give it resources={...}"
 
 
 def test_steps_of_one_name_are_told_apart():
@@ -471,7 +482,7 @@ def test_without_locks_each_process_admits_for_itself_and_the_record_says_so(mon
 
 def test_a_folder_for_temporary_files_that_is_full_or_locked_is_no_obstacle(monkeypatch, tmp_path):
     """Each process admits for itself, as where there are no locks."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "not" / "there"))
+    keep_temporary_files_in(tmp_path / "not" / "there", monkeypatch)
 
     @step(cpu=2)
     def everything(data):
@@ -711,7 +722,7 @@ def test_time_in_the_queue_is_no_time_of_an_attempt():
     """Else a step would fail by its timeout because others run."""
     retries = pytest.importorskip("crystallize_retries")
     ledger = process_ledger()
-    limit = 0.2
+    limit = 0.5
 
     @pipeline_step(resources={"cpu": 2}, timeout=limit)
     def work(data):
@@ -724,7 +735,7 @@ def test_time_in_the_queue_is_no_time_of_an_attempt():
         ledger.wait(ticket, ROOM)
         held.set()
         until(somebody_waits)
-        threading.Event().wait(2 * limit)
+        threading.Event().wait(1.5 * limit)
         ledger.leave(ticket)
 
     thread = threading.Thread(target=hold)
@@ -735,8 +746,8 @@ def test_time_in_the_queue_is_no_time_of_an_attempt():
     assert result.metrics.baseline.metrics == {"value": [0]}
 
 
-def test_another_plugin_may_change_what_a_policy_returns():
-    """The names that it provides are taken, and saying so is the error of the other one."""
+def test_another_plugin_that_provides_the_same_name_is_found_out():
+    """Neither of the two would know what a step sees."""
 
     class Also(BasePlugin):
         plugin_name = "also"
@@ -744,7 +755,7 @@ def test_another_plugin_may_change_what_a_policy_returns():
         def before_replicate(self, experiment, ctx):
             ctx.provide("resources", lambda view: None)
 
-    (error,) = run(lambda data: data, Also()).errors.values()
+    (error,) = run(step(cpu=1)(lambda data: data), Also()).errors.values()
     assert "ctx.resources is there already" in str(error)
 
 

@@ -124,7 +124,7 @@ def test_alone_the_time_of_child_processes_counts():
     with meter.running():
         code = "import time\nwhile time.process_time() < 0.1: pass"
         subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-    assert meter.payload["cpu_seconds"] >= 0.1
+    assert meter.payload["cpu_seconds"] > 0.09  # the kernel rounds
 
 
 def test_beside_others_only_the_own_thread_counts():

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import attrs
 
-from crystallize_core import ResourceRequest
+from crystallize_core import CONDITION_KEY, REPLICATE_KEY, ResourceRequest
 from crystallize_executors.admission import Demand, Ledger, ProcessLedger, Room, Ticket, demand_of, process_ledger
 from crystallize_executors.budget import is_one_of_several
 from crystallize_executors.environment import in_force, variables
@@ -25,7 +25,7 @@ from crystallize_executors.folder_ledger import folder_ledger
 from crystallize_executors.machine import Machine
 from crystallize_executors.measuring import Meter
 
-__all__ = ["EVENT", "NAME", "CellGrants", "Grant", "Policy", "cell_of", "surrounding_room"]
+__all__ = ["EVENT", "NAME", "Grant", "Policy", "cell_name", "surrounding_room"]
 
 NAME: Final = "resources"
 """The name of the plugin, of its step option, and of what it keeps."""
@@ -70,8 +70,19 @@ class CellGrants:
         self.by_step: dict[str | None, Grant] = {}
 
     def of(self, ctx: Any) -> Grant:
-        """What the step that sees `ctx` was granted; nothing, where it asked for nothing."""
-        return self.by_step.get(ctx.step_name) or Grant()
+        """What the step that sees `ctx` was granted.
+
+        Raises:
+            AttributeError: It asked for nothing.
+
+        """
+        grant = self.by_step.get(ctx.step_name)
+        if grant is None:
+            message = (
+                f"step {ctx.step_name!r} has no ctx.resources, because it asks for none; give it resources={{...}}"
+            )
+            raise AttributeError(message)
+        return grant
 
     def itself(self, ctx: Any) -> CellGrants:  # noqa: ARG002 - called like every factory
         """This object, for those who write into it."""
@@ -201,7 +212,8 @@ class Policy:
                 yield meter
         if meter is not None:
             waited = 0.0 if turn is None else turn.waited
-            ctx.emit(EVENT, **meter.payload, waited_seconds=waited, cell=cell_of(ctx.run, ctx))
+            cell = None if ctx.run is None else cell_name(ctx.run.id, ctx.get(CONDITION_KEY), ctx.get(REPLICATE_KEY))
+            ctx.emit(EVENT, **meter.payload, waited_seconds=waited, cell=cell)
 
     @contextlib.contextmanager
     def _in_force(self, ctx: Any, turn: _Turn, *, alone: bool) -> Iterator[None]:
@@ -225,13 +237,13 @@ def is_alone(run: Any) -> bool:
     return (run is None or run.trial or run.concurrency in _ONE_STEP_AT_A_TIME) and not is_one_of_several()
 
 
-def cell_of(run: Any, ctx: Any) -> str | None:
-    """What tells one cell of one run from all others; None outside of runs."""
-    return None if run is None else f"{run.id}/{ctx.get('condition')}/{ctx.get('replicate')}"
+def cell_name(run: str, condition: Any, replicate: Any) -> str:
+    """What tells one cell of one run from all others."""
+    return f"{run}/{condition}/{replicate}"
 
 
 def _grants_of(ctx: Any) -> CellGrants:
-    """The grants of this cell; in a pipeline that runs without an experiment, nobody has provided them yet."""
+    """The grants of this cell, which the first step that asks provides: a cell in which none does pays nothing."""
     try:
         found: CellGrants = ctx.resource_grants
     except AttributeError:

@@ -9,7 +9,6 @@ of the whole life of the process is known. The payload of the event says which o
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import threading
 import time
@@ -85,8 +84,12 @@ class Meter:
 
 def _process_seconds() -> float:
     """Processor time of this process and of the child processes that it has waited for."""
-    times = os.times()
-    return time.process_time() + times.children_user + times.children_system
+    try:
+        import resource  # noqa: PLC0415 - Windows has none
+    except ImportError:
+        return time.process_time()
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 @types.coroutine

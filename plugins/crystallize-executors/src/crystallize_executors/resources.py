@@ -13,13 +13,13 @@ import attrs
 
 from crystallize_core import BasePlugin, ResourceRequest, StepOptionError, as_request
 from crystallize_executors.folder_ledger import can_lock, folder_ledger, remove_folder
-from crystallize_executors.granting import EVENT, NAME, CellGrants, Policy, surrounding_room
+from crystallize_executors.granting import EVENT, NAME, Policy, cell_name, surrounding_room
 from crystallize_executors.machine import Machine
 from crystallize_executors.options import one_of, true_or_false
 from crystallize_executors.usage import Usage
 
 if TYPE_CHECKING:
-    from crystallize_core import Event, FrozenContext
+    from crystallize_core import ReplicateOutcome
 
 __all__ = ["ResourcesPlugin"]
 
@@ -137,14 +137,15 @@ class ResourcesPlugin(BasePlugin):
         }
         _going_on[experiment] = _Run(run.id, self._machine(list(requested.values())), folder, requested)
 
-    def on_event(self, experiment: Any, event: Event) -> None:
-        """Count what a step used."""
-        if event.name != EVENT:
+    def replicate_done(self, experiment: Any, replicate: int, outcome: ReplicateOutcome) -> None:  # noqa: ARG002 - the hook's name
+        """Count what the steps used."""
+        mine = _going_on.get(experiment) if _going_on else None
+        if mine is None:
             return
-        mine = _going_on.get(experiment)
-        # A cached output brings the event of the cell along that made it, in this run or in another one.
-        if mine is not None and event.payload["cell"] == f"{mine.id}/{event.condition}/{event.replicate}":
-            mine.used.setdefault(event.step or "", Usage()).add(event.payload)
+        for event in (event for cell in outcome.cells for event in cell.events if event.name == EVENT):
+            # A cached output brings the event of the cell along that made it, in this run or in another one.
+            if event.payload["cell"] == cell_name(mine.id, event.condition, event.replicate):
+                mine.used.setdefault(event.step or "", Usage()).add(event.payload)
 
     def describe_run(self, experiment: Any) -> Mapping[str, Any] | None:
         """Say what there was, who shared it, and what the steps asked for and used."""
@@ -169,15 +170,6 @@ class ResourcesPlugin(BasePlugin):
         mine = _going_on.pop(experiment, None)
         if mine is not None and mine.folder is not None:
             remove_folder(mine.folder)
-
-    # In the workers -------------------------------------------------------------------------------
-
-    def before_replicate(self, experiment: Any, ctx: FrozenContext) -> None:  # noqa: ARG002 - the hook's name
-        """Provide `ctx.resources`."""
-        # Written out, because the core reads this code to learn which keys it adds.
-        grants = CellGrants()
-        ctx.provide("resources", grants.of, tracked=False)
-        ctx.provide("resource_grants", grants.itself, tracked=False)
 
 
 def _request_of(value: Any) -> ResourceRequest | None:
