@@ -31,10 +31,11 @@ from crystallize_executors import (
     ThreadExecution,
     admission,
 )
-from crystallize_executors.admission import Demand, Room, process_ledger
+from crystallize_executors.admission import process_ledger
 from crystallize_executors.environment import THREADS
 from crystallize_executors.folder_ledger import can_lock, folder_ledger
 from crystallize_executors.granting import Grant
+from crystallize_executors.turns import Demand, Room
 
 needs_locks = pytest.mark.skipif(not can_lock(), reason="this system has no such locks")
 

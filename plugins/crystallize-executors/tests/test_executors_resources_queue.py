@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystallize_core import as_request
-from crystallize_executors.admission import Demand, ProcessLedger, Room, Ticket, demand_of, turns
+from crystallize_executors.admission import ProcessLedger
 from crystallize_executors.folder_ledger import can_lock, folder_ledger, remove_folder
 from crystallize_executors.machine import Device, Machine
+from crystallize_executors.turns import Demand, Room, Ticket, demand_of, turns
 
 needs_locks = pytest.mark.skipif(not can_lock(), reason="this system has no such locks")
 
@@ -309,7 +310,8 @@ def test_a_forked_process_has_a_queue_of_its_own():
     """What the parent held at that moment, nobody would ever give back in the child."""
     code = """
 import os
-from crystallize_executors.admission import Demand, Room, process_ledger
+from crystallize_executors.admission import process_ledger
+from crystallize_executors.turns import Demand, Room
 
 ledger = process_ledger()
 ledger.wait(ledger.ticket(Demand(1)), Room())
@@ -329,7 +331,7 @@ if child:
 HOLD = """
 import sys, time
 from pathlib import Path
-from crystallize_executors.admission import Demand, Room
+from crystallize_executors.turns import Demand, Room
 from crystallize_executors.folder_ledger import folder_ledger
 
 ledger = folder_ledger(Path(sys.argv[1]))

@@ -25,7 +25,8 @@ from typing import IO, Final
 
 import attrs
 
-from crystallize_executors.admission import Demand, Ledger, Ticket
+from crystallize_executors.admission import Ledger
+from crystallize_executors.turns import Demand, Ticket
 
 __all__ = ["FolderLedger", "can_lock", "folder_ledger", "remove_folder"]
 

@@ -18,12 +18,13 @@ from typing import Any, Final
 import attrs
 
 from crystallize_core import CONDITION_KEY, REPLICATE_KEY, ResourceRequest
-from crystallize_executors.admission import Demand, Ledger, ProcessLedger, Room, Ticket, demand_of, process_ledger
+from crystallize_executors.admission import Ledger, ProcessLedger, process_ledger
 from crystallize_executors.budget import is_one_of_several
 from crystallize_executors.environment import in_force, variables
 from crystallize_executors.folder_ledger import folder_ledger
 from crystallize_executors.machine import Machine
 from crystallize_executors.measuring import Meter
+from crystallize_executors.turns import Demand, Room, Ticket, demand_of
 
 __all__ = ["EVENT", "NAME", "Grant", "Policy", "cell_name", "surrounding_room"]
 
