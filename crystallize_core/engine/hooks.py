@@ -314,6 +314,8 @@ def _checked(hook: str, arguments: tuple[Any, ...], answer: Any) -> Any:
     if hook == "load_replicate" and answer is not None and answer is not NotImplemented:
         number = answer.replicate if isinstance(answer, ReplicateOutcome) else None
         expected = None if number == arguments[1] else f"the outcome of replicate {arguments[1]}"
+    if hook == "store_asset" and answer is not None and answer is not NotImplemented and not isinstance(answer, str):
+        expected = "a name or a URI"
     if expected is not None:
         found = f"{type(answer).__qualname__} {answer!r}"
         if isinstance(answer, ReplicateOutcome):
