@@ -184,20 +184,22 @@ class GraphWiring:
 
     # Compiling ------------------------------------------------------------------------------------
 
-    def _shared(self, resolved: Sequence[_Resolved]) -> Collection[Hashable]:
-        """The keys of what several take, and of what is kept, of which each gets a copy."""
-        takers = Counter(fill.key for found in resolved for fill in found.all_fills if _is_made(fill))
-        shared = {key for key, count in takers.items() if count > 1 or self._sources.retained}
+    def _shared(self, resolved: Sequence[_Resolved]) -> dict[Hashable, int]:
+        """The keys of what several take, and of what is kept, of which each gets a copy; with how many steps take it."""
+        uses = Counter(fill.key for found in resolved for fill in found.all_fills if _is_made(fill))
+        takers = Counter(key for found in resolved for key in {fill.key for fill in found.fills if _is_made(fill)})
+        # What only conditions look at besides has one taker: they are asked, and take nothing out of it.
+        shared = {key: takers[key] or 1 for key, count in uses.items() if count > 1 or self._sources.retained}
         for found in resolved:
             whole = return_key(found.step, found.name)
-            if len(found.step.outputs) > 1 and takers[whole]:  # the same values under two names
-                shared |= {whole, *found.step.outputs}
+            if len(found.step.outputs) > 1 and uses[whole]:  # the same values under two names
+                shared = {key: takers[key] or 1 for key in (whole, *found.step.outputs)} | shared
         return shared
 
     def _compiled(
         self,
         found: _Resolved,
-        shared: Collection[Hashable],
+        shared: Mapping[Hashable, int],
         needed: Collection[Hashable],
         before: tuple[Hashable, ...],
         group: str | None,
@@ -207,10 +209,11 @@ class GraphWiring:
         invoke = call_of(step.function, found.fills, step.signature.keyword_only | extra, shared)
         if guards_of(step.function):
             invoke = asked_already(invoke, step.function, awaits=step.is_async)
+        asked = dict.fromkeys(shared, 1)
         guards = tuple(
             WiredGuard(
                 fills := tuple(attrs.evolve(f, value=before) if f.source == "entry" else f for f in given),
-                call_of(guard.predicate, fills, {f.parameter for f in fills} if by_name else (), shared),
+                call_of(guard.predicate, fills, {f.parameter for f in fills} if by_name else (), asked),
                 guard.wanted,
                 guard.reason,
             )

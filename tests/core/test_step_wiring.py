@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crystallize_core import (
@@ -49,7 +49,7 @@ def making(name: str, value: Any = None, **settings: Any) -> Step:
 
 def given_to(name: str, *steps: Any, inputs: Any = None, **parameters: Any) -> Any:
     """What a step of a pipeline was given."""
-    run = Pipeline("p", context=parameters).add_steps(*steps).run(inputs=inputs, raise_on_error=True)
+    run = Pipeline("p", context=parameters, checkpoint=False).add_steps(*steps).run(inputs=inputs, raise_on_error=True)
     return run.outputs[name]
 
 
@@ -204,6 +204,7 @@ def test_steps_that_need_not_wait_run_as_they_were_added():
     assert orders == {"z d c a b e\n"}
 
 
+@settings(max_examples=30)
 @given(st.data())
 def test_any_acyclic_pipeline_runs_in_topological_order(tmp_path_factory, data):
     """Each step once, after all of which it takes something, in the same order every time."""
