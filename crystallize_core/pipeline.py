@@ -395,7 +395,7 @@ class Pipeline:
             WiringError: The steps cannot be put in order.
 
         """
-        return picture(drawing_of(self.name, self._wired({}, {}, is_complete=False).steps), form)
+        return picture(drawing_of(self.name, self._wired({}, {}, is_complete=False).steps, self.parameters), form)
 
     def _wired(self, inputs: Mapping[str, Any], context: Mapping[str, Any], *, is_complete: bool = True) -> Wiring:
         """The wiring of a run; where not all that it will be given is known, anything may be in the context."""

@@ -74,7 +74,7 @@ class Debugger:
         lines = [f"step {planned.name}: {result.state} in {result.duration_seconds:.3f} s"]
         for fill in planned.wired.fills:
             value = f" = {shown(fill.parameter, values[fill.parameter])}" if fill.parameter in values else ""
-            lines.append(f"  {fill.parameter} ← {fill.words}{value}")
+            lines.append(f"  {fill.parameter} ← {result.sources[fill.parameter]}{value}")
         if done is not None and done.why is not None:
             lines.append(f"  cache: {done.why.words}")
         if result.state in ("ok", "cached"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from crystallize_core.assets import Assets
 from crystallize_core.context import StepContext
-from crystallize_core.engine.observe import Observer
+from crystallize_core.engine.observe import Observer, uses_default
 from crystallize_core.errors import FingerprintError, describe
 from crystallize_core.fingerprint import code_digest
 from crystallize_core.pipeline_result import Lineage, Origin, StepResult
@@ -44,25 +44,34 @@ class Recorder(Observer):
         state = done.ctx._state  # noqa: SLF001 - the engine is who looks behind the view
         self._written[planned.name] = [record for record in state.artifacts if record.step == planned.name]
         events = tuple(self.records[-1]["events"])
-        self._keep(planned, done, state="cached" if done.hit else "ok", output=done.output, events=events)
+        self._keep(
+            planned,
+            done,
+            _sources(planned, state),
+            state="cached" if done.hit else "ok",
+            output=done.output,
+            events=events,
+        )
 
     def failed(self, planned: PlannedStep, done: StepRun) -> None:
         """A step raised; it left nothing behind."""
         super().failed(planned, done)
-        assert done.error is not None
-        self._keep(planned, done, state="failed", error=describe(done.error), exception=done.error)
+        error = done.error
+        assert error is not None
+        sources = _sources(planned, done.ctx._state)  # noqa: SLF001 - as above
+        self._keep(planned, done, sources, state="failed", error=describe(error), exception=error)
 
     def skipped(self, planned: PlannedStep, state: CellState, reason: str) -> None:
         """A step was left out."""
         super().skipped(planned, state, reason)
-        self._keep(planned, None, state="skipped", reason=reason)
+        self._keep(planned, None, _sources(planned, state), state="skipped", reason=reason)
 
     def not_run(self, planned: PlannedStep, state: CellState, reason: str) -> None:
         """A step could not run."""
         super().not_run(planned, state, reason)
-        self._keep(planned, None, state="not run", reason=reason)
+        self._keep(planned, None, _sources(planned, state), state="not run", reason=reason)
 
-    def _keep(self, planned: PlannedStep, done: StepRun | None, **fields: Any) -> None:
+    def _keep(self, planned: PlannedStep, done: StepRun | None, sources: Mapping[str, str], **fields: Any) -> None:
         if done is not None:
             fields |= {
                 "duration_seconds": done.nanoseconds / 1e9,
@@ -70,7 +79,6 @@ class Recorder(Observer):
                 "fallback_used": done.has_fallback,
                 "resumed": done.resumed,
             }
-        sources = {fill.parameter: fill.words for fill in planned.wired.fills}
         found = self.results[planned.name] = StepResult(planned.name, sources=sources, **fields)
         given = self._given if done is not None and isinstance(self._given, Mapping) else {}
         self._tell(planned, done, found, given)
@@ -80,13 +88,21 @@ class Recorder(Observer):
         return {record.name: record.uri for record in self._written.get(step, ())}
 
 
+def _sources(planned: PlannedStep, state: CellState) -> dict[str, str]:
+    """Where each parameter of a step came from, in words."""
+    fills = planned.wired.fills
+    return {fill.parameter: "default" if uses_default(fill, state) else fill.words for fill in fills}
+
+
 def _attempts(ctx: StepContext) -> int:
     """How many attempts there were; asking the view itself would count as a read of the step."""
     attempts: int = ctx.__dict__.get("_attempts", ctx._attempt)  # noqa: SLF001 - as above
     return attempts
 
 
-def lineage_of(steps: tuple[PlannedStep, ...], assets: Assets, inputs: tuple[str, ...]) -> Lineage:
+def lineage_of(
+    steps: tuple[PlannedStep, ...], results: Mapping[str, StepResult], assets: Assets, inputs: tuple[str, ...]
+) -> Lineage:
     """Where everything came from that was made, or given to the run."""
     found: dict[str, Origin] = {name: Origin(_digest(assets, name)) for name in inputs}
     for planned in steps:
@@ -94,12 +110,13 @@ def lineage_of(steps: tuple[PlannedStep, ...], assets: Assets, inputs: tuple[str
         made = [name for name in wired.outputs if name in assets]
         if not made:
             continue
-        taken = {str(f.key): _digest(assets, f.key) for f in wired.fills if f.key in assets and f.source != "context"}
+        fills = [fill for fill in wired.fills if fill.key in assets and fill.source != "context"]
+        taken = {f.key if isinstance(f.key, str) else f"{f.maker}": _digest(assets, f.key) for f in fills}
         try:
             code = code_digest(planned.step.function)
         except FingerprintError:
             code = None
-        sources = {fill.parameter: fill.words for fill in wired.fills}
+        sources = results[planned.name].sources
         for name in made:
             found[name] = Origin(_digest(assets, name), planned.name, code, sources, taken)
     return found
