@@ -61,6 +61,8 @@ class Pipeline:
         cache_max_bytes: So much may be cached; what was not used for the longest time goes first. Default no limit.
         checkpoint: Whether a run on its own keeps what its steps came to, so that it can be resumed.
         keep_runs: The checkpoints of so many runs are kept.
+        check_types: Whether to compare, while steps run, what they take and return with their annotations: classes, and
+            not what is inside of containers. What does not fit fails the step.
 
     Raises:
         DefinitionError: A list without steps, something that no step can be made of, or another wrong argument.
@@ -79,6 +81,7 @@ class Pipeline:
         cache_max_bytes: int | None = None,
         checkpoint: bool = True,
         keep_runs: int = 5,
+        check_types: bool = False,
     ) -> None:
         if isinstance(steps, str) and name is not None:
             message = (
@@ -92,7 +95,7 @@ class Pipeline:
             raise DefinitionError(message)
         self.name = "pipeline" if name is None else checked_name(name, "pipeline")
         self.context = _checked_context(context)
-        self.enable_cache, self.checkpoint = enable_cache, checkpoint
+        self.enable_cache, self.checkpoint, self.check_types = enable_cache, checkpoint, check_types
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
         self.cache_ttl = _at_least("cache_ttl", cache_ttl, 0)
         self.cache_max_bytes = _at_least("cache_max_bytes", cache_max_bytes, 0)
@@ -372,13 +375,17 @@ class Pipeline:
         """A fresh plan, because the code that the steps reach may have changed since the last run."""
         known = {str(state.values.get(CONDITION_KEY, BASELINE_CONDITION)): frozenset(state.values)}
         where = "pipeline" if self.name == "pipeline" else f"pipeline {self.name!r}"
+        caching, check_types = self.caching(), self.check_types
         if experiment is not None:
             hooks, sources = HookCalls(experiment.stack), experiment.sources(known)
-            return compile_plan(self.steps, hooks, experiment, sources=sources, caching=self.caching(), where=where)
+            return compile_plan(
+                self.steps, hooks, experiment, sources=sources, caching=caching, where=where, check_types=check_types
+            )
         if self._policies is None:
             # Without an experiment there is nothing to observe; what plugins do around a step still holds.
             self._policies = HookCalls(resolve(), only=POLICIES)
-        return compile_plan(self.steps, self._policies, sources=Sources(known), caching=self.caching(), where=where)
+        hooks, sources = self._policies, Sources(known)
+        return compile_plan(self.steps, hooks, sources=sources, caching=caching, where=where, check_types=check_types)
 
     # Looking ------------------------------------------------------------------------------------------
 

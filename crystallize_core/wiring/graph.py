@@ -27,6 +27,7 @@ from crystallize_core.wiring.resolve import (
     suggestion,
     unfilled,
 )
+from crystallize_core.wiring.type_checks import checking_call
 from crystallize_core.wiring.types import misfits
 
 __all__ = ["GraphWiring"]
@@ -55,14 +56,18 @@ class GraphWiring:
         steps: The steps in the order in which they were added.
         names: Their unique names.
         sources: Where values may come from besides the steps.
+        check_types: Whether the calls of steps check what they pass against the annotations.
 
     Attributes:
         problems: What is wrong, one sentence each.
 
     """
 
-    def __init__(self, steps: Sequence[PipelineStep], names: Sequence[str], sources: Sources) -> None:
+    def __init__(
+        self, steps: Sequence[PipelineStep], names: Sequence[str], sources: Sources, *, check_types: bool = False
+    ) -> None:
         self.problems: list[str] = []
+        self._check_types = check_types
         self._steps, self._names, self._sources = steps, names, sources
         self._makers = self._makers_of_assets()
 
@@ -206,7 +211,8 @@ class GraphWiring:
     ) -> WiredStep:
         step, name = found.step, found.name
         extra = {fill.parameter for fill in found.fills} - set(step.signature.order)
-        invoke = call_of(step.function, found.fills, step.signature.keyword_only | extra, shared)
+        function = checking_call(step.function, name, found.fills) if self._check_types else step.function
+        invoke = call_of(function, found.fills, step.signature.keyword_only | extra, shared)
         if guards_of(step.function):
             invoke = asked_already(invoke, step.function, awaits=step.is_async)
         asked = dict.fromkeys(shared, 1)
