@@ -138,10 +138,16 @@ class Step(PipelineStep):
 
 
 @overload
-def step(function: Callable[..., Any], /) -> Step: ...
+def step(
+    function: Callable[..., Any], /, *, inputs: Iterable[str] | None = ...,
+    outputs: Iterable[str] | None = ..., cache: Literal["code_hash", "input_hash", False] | CacheKey = ...,
+    retry: Any = ..., timeout: Any = ..., resources: Any = ..., execution_group: str | None = ...,
+    tags: Mapping[str, Any] | None = ..., name: str | None = ..., condition: Callable[..., Any] | None = ...,
+    **options: Any,
+) -> Step: ...  # fmt: skip
 @overload
 def step(
-    function: Callable[..., Any] | None = None, /, *, inputs: Iterable[str] | None = ...,
+    function: None = None, /, *, inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ..., cache: Literal["code_hash", "input_hash", False] | CacheKey = ...,
     retry: Any = ..., timeout: Any = ..., resources: Any = ..., execution_group: str | None = ...,
     tags: Mapping[str, Any] | None = ..., name: str | None = ..., condition: Callable[..., Any] | None = ...,
