@@ -174,14 +174,14 @@ class GraphWiring:
     def _check_context(self, ordered: Sequence[_Resolved]) -> None:
         """Report what can be neither in the context nor anywhere else when its step runs."""
         known: Mapping[str, frozenset[str]] = dict(self._sources.conditions)
+        there = [*self._makers, *self._sources.inputs]
         for found in ordered:
             own = found.step.outputs or [found.name]
-            there = [*(asset for asset in self._makers if asset not in own), *self._sources.inputs]
             for missing in Unfilled.among(found.name, found.fills):
                 self.problems += unfilled(missing, known, there, own)
             self.problems += [
                 f"step {found.name!r} declares the input {fill.place!r}, which nothing provides; "
-                f"{suggestion(fill.place, known, there)} If it need not be there, leave it out of inputs"
+                f"{suggestion(fill.place, known, there, own)} If it need not be there, leave it out of inputs"
                 for fill in found.fills
                 if fill.place in found.step.inputs and _is_nowhere(fill, known)
             ]

@@ -238,10 +238,16 @@ def known_after(step: PipelineStep, known: Mapping[str, frozenset[str]]) -> dict
     return {name: keys | ({ALL_KEYS} if added is None else added) for name, keys in known.items()}
 
 
-def suggestion(key: str, known: Mapping[str, frozenset[str]], made: Collection[str] | None) -> str:
-    """What may have been meant by a name that is neither in the context nor among what is made."""
+def suggestion(
+    key: str, known: Mapping[str, frozenset[str]], made: Collection[str] | None, own: Collection[str] = ()
+) -> str:
+    """What may have been meant by a name that is neither in the context nor among what others make."""
     everything = frozenset[str]().union(*known.values()) - {ALL_KEYS, REPLICATE_KEY, CONDITION_KEY}
-    return did_you_mean(key, [*everything, *(made or ())], listing="the context has" if made is None else "there is")
+    return did_you_mean(
+        key,
+        [*everything, *(name for name in made or () if name not in own)],
+        listing="the context has" if made is None else "there is",
+    )
 
 
 def unfilled(
@@ -255,7 +261,7 @@ def unfilled(
     Args:
         wanted: The parameter.
         known: The context keys that are there, by condition.
-        made: What other steps make and the run is given, by name; None in a chain.
+        made: What steps make and the run is given, by name; None in a chain.
         own: What the step itself makes.
 
     """
@@ -269,7 +275,7 @@ def unfilled(
     elif key in own:
         hint = "the step itself makes it, and can take only what was made before"
     else:
-        hint = suggestion(key, known, made)
+        hint = suggestion(key, known, made, own)
     there = ", ".join(wanted.others) or "nothing else"
     what = f"parameter {wanted.fill.parameter!r}"
     if key != wanted.fill.parameter:
