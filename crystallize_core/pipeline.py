@@ -377,7 +377,7 @@ class Pipeline:
         where = "pipeline" if self.name == "pipeline" else f"pipeline {self.name!r}"
         caching, check_types = self.caching(), self.check_types
         if experiment is not None:
-            hooks, sources = HookCalls(experiment.stack), experiment.sources(known)
+            hooks, sources = HookCalls(experiment.stack, experiment=experiment), experiment.sources(known)
             return compile_plan(
                 self.steps, hooks, experiment, sources=sources, caching=caching, where=where, check_types=check_types
             )

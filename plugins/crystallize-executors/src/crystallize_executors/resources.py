@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from weakref import WeakKeyDictionary
@@ -117,6 +117,11 @@ class ResourcesPlugin(BasePlugin):
         available = as_request(self.available)
         return machine.limited(available if with_gpus else attrs.evolve(available, gpu=None))
 
+    def unneeded_hooks(self, experiment: Any) -> Collection[str]:
+        """All of those of a run, where no step asks and nobody wants every step recorded."""
+        is_asked = any(step.options.get(NAME) is not None for step in experiment.pipeline.steps)
+        return () if is_asked or self.record == "all" else ("before_run", "replicate_done", "describe_run", "after_run")
+
     # In the coordinator ---------------------------------------------------------------------------
 
     def before_run(self, experiment: Any, run: Any) -> None:
@@ -127,8 +132,6 @@ class ResourcesPlugin(BasePlugin):
             for name, step in zip(pipeline.step_names, pipeline.steps, strict=True)
         }
         requested = {name: request for name, request in asked.items() if request is not None}
-        if not requested and self.record != "all":
-            return
         folder = _new_folder() if requested and run.concurrency == "process" else None
         room = surrounding_room()
         run.shared[NAME] = {
@@ -139,7 +142,7 @@ class ResourcesPlugin(BasePlugin):
 
     def replicate_done(self, experiment: Any, replicate: int, outcome: ReplicateOutcome) -> None:  # noqa: ARG002 - the hook's name
         """Count what the steps used."""
-        mine = _going_on.get(experiment) if _going_on else None
+        mine = _going_on.get(experiment)
         if mine is None:
             return
         for event in (event for cell in outcome.cells for event in cell.events if event.name == EVENT):
