@@ -16,7 +16,7 @@ from crystallize_core.engine.drive import adrive, drive
 from crystallize_core.engine.recorder import Recorder, lineage_of
 from crystallize_core.engine.run import Run, new_run_id
 from crystallize_core.engine.subject import Subject
-from crystallize_core.errors import CrystallizeError, RunError, StepError
+from crystallize_core.errors import CrystallizeError, RunError, StepError, did_you_mean
 from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 from crystallize_core.pipeline_result import Outputs, PipelineResult, StepResult
 from crystallize_core.signature import REQUIRED
@@ -168,6 +168,11 @@ class PipelineRun:
         results = {
             name: attrs.evolve(found, artifacts=recorder.artifacts(name)) for name, found in recorder.results.items()
         }
+        for wired in self.steps:
+            if wired.name not in results:  # a plugin ended the run before its turn came
+                results[wired.name] = StepResult(wired.name, "not run", reason="the run ended before it")
+        for text in self._unused():
+            record.add_warning(text)
         assets = self._assets
         made = {asset: assets[asset] for step in self.steps for asset in step.outputs if asset in assets}
         returned = {name: found.output for name, found in results.items() if found.state in ("ok", "cached")}
@@ -185,6 +190,17 @@ class PipelineRun:
         )
         self._end(result.state)
         return result
+
+    def _unused(self) -> list[str]:
+        """A sentence for each input that no step takes."""
+        fills = [fill for step in self.steps for fill in step.all_fills]
+        taken = {fill.key for fill in fills}
+        names = {fill.place for fill in fills if fill.maker is None}
+        return [
+            f"no step takes the input {name!r}; {did_you_mean(name, names, listing='what steps take is')}"
+            for name in self._inputs
+            if name not in taken
+        ]
 
 
 def _first(of_cell: CrystallizeError | None, of_run: CrystallizeError | None) -> CrystallizeError | None:

@@ -238,6 +238,32 @@ def test_a_plugin_that_fails_at_the_end_costs_no_output(monkeypatch, tmp_path):
     assert all(found.success for found in result.step_results.values())
 
 
+def test_a_plugin_that_ends_the_run_leaves_steps_that_did_not_run(monkeypatch, tmp_path):
+    """There is a result for every step all the same."""
+    (tmp_path / "crystallize.toml").write_text('plugins = ["./hooks.py"]\n')
+    (tmp_path / "hooks.py").write_text(
+        "from crystallize_core import hookimpl\n"
+        "@hookimpl\n"
+        "def before_step(experiment, step, ctx):\n"
+        "    if step.name == 'split': raise RuntimeError('no')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CRYSTALLIZE_AUTOLOAD")  # the project counts
+    result = run()
+    assert {name: (found.state, found.reason) for name, found in result.step_results.items()} == {
+        "load": ("ok", None), "split": ("failed", None), "fit": ("not run", "the run ended before it"),
+    }  # fmt: skip
+    assert (result.success, type(result.error), result["numbers"]) == (False, HookError, [0, 1, 2])
+
+
+def test_an_input_that_no_step_takes_is_said():
+    """It may be misspelt, and the default may have been used in its place."""
+    result = Pipeline([load]).run(inputs={"path": "a", "sise": 5})
+    assert result.record.warnings == ["no step takes the input 'sise'; did you mean 'size'?"]
+    assert result.summary().splitlines()[-1] == "  warning: no step takes the input 'sise'; did you mean 'size'?"
+    assert run().record.warnings == []
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_an_interruption_ends_the_run(error):
     """It is no failure of a step."""
