@@ -22,11 +22,11 @@ import attrs
 
 from crystallize_core.artifact import ArtifactRecord
 from crystallize_core.assets import Assets
-from crystallize_core.cache.dependencies import PLUGIN, current, names_read, parameter_name
+from crystallize_core.cache.dependencies import NOTHING, PLUGIN, current, names_read, parameter_name
 from crystallize_core.cache.reasons import changes, last_name, last_parts
 from crystallize_core.cache.store import CacheWarning, FileStore
 from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY, Event, StepContext
-from crystallize_core.errors import DefinitionError, FingerprintError, warn_caller
+from crystallize_core.errors import DefinitionError, FingerprintError, describe, warn_caller
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.signature import REQUIRED
 from crystallize_core.state import CellState, Metric
@@ -119,7 +119,11 @@ class StepCache:
         self._explains = explains
         strategy = wired.step.cache_strategy
         self._own_key = strategy if callable(strategy) else None
-        self._filled = {parameter_name(fill) for fill in wired.fills if fill.source == "context"}
+        by_context = [fill for fill in wired.fills if fill.source == "context"]
+        self._filled = {parameter_name(fill) for fill in by_context}
+        # The code says what the defaults are; who does not look at the code looks at them.
+        looks_at_defaults = strategy == "input_hash"
+        self._defaults = {parameter_name(fill): fill.value for fill in by_context if looks_at_defaults}
         self._assets = tuple(fill for fill in wired.fills if fill.key is not None and fill.source != "context")
         self._hash: str | None = None
         self._has_no_hash = self._warned = False
@@ -146,7 +150,7 @@ class StepCache:
         answers = {plugin: found for plugin, found in self._ask(view) if found is not None}
         for names in self._recorded(name):
             try:
-                values = {key: current(key, self._name, state, answers) for key in names}
+                values = {key: self._current(key, state, answers) for key in names}
             except (FingerprintError, KeyError):
                 continue  # a dependency that cannot be compared is not the same
             found = self._found(name, _entry_name(name, values), answers)
@@ -193,7 +197,7 @@ class StepCache:
             asked = {f"{PLUGIN}:{plugin}:{name}" for plugin, found in self._ask(ctx) for name in found or ()}
             names = sorted(self._filled | names_read(ctx) | asked)
             try:
-                values = {key: current(key, self._name, state, lookup.answers) for key in names}
+                values = {key: self._current(key, state, lookup.answers) for key in names}
             except (FingerprintError, KeyError) as error:
                 self._warn(f"something that it read has no stable digest ({error})")
                 return
@@ -227,7 +231,7 @@ class StepCache:
         now = self._parts(data)
         for name in last.keys() - now.keys():
             with suppress(FingerprintError, KeyError):
-                now[name] = current(name, self._name, state, answers)
+                now[name] = self._current(name, state, answers)
         return changes(last, now)
 
     def _parts(self, data: Any) -> dict[str, str]:
@@ -241,6 +245,18 @@ class StepCache:
 
     # What an entry stands under -------------------------------------------------------------------
 
+    def _current(self, name: str, state: CellState, answers: Mapping[str, Mapping[str, Any]]) -> str:
+        """The digest of what `name` stands for now; of the default of a parameter that is given nothing else.
+
+        Raises:
+            FingerprintError: It has no stable digest.
+            KeyError: Nothing knows that name any more.
+
+        """
+        found = current(name, self._name, state, answers)
+        default = self._defaults.get(name, REQUIRED)
+        return found if found != NOTHING or default is REQUIRED else content_digest(("default", default))
+
     def _step_hash(self) -> str | None:
         """The digest of the step, made when it is first needed; None where it has none."""
         if self._hash is None and not self._has_no_hash:
@@ -252,8 +268,10 @@ class StepCache:
                     found = content_digest(("step by its inputs", step.name, dict(step.params)))
                 else:
                     found = step.step_hash
-                # The second of its name is told apart, because it can ask for its name.
-                self._hash = found if name == step.name else content_digest((found, name))
+                # The second of its name is told apart, because it can ask for its name. What is kept of an output
+                # depends on what the step declares: a pair is an output with metrics, or one output.
+                is_plain = name == step.name and not step.outputs
+                self._hash = found if is_plain else content_digest((found, name, step.outputs))
             except FingerprintError as error:
                 self._has_no_hash = True
                 self._warn(f"its code or parameters have no stable digest ({error})")
@@ -271,7 +289,15 @@ class StepCache:
         assert self._own_key is not None
         fills = self._wired.fills
         inputs = {fill.parameter: _value_of(fill, data) for fill in fills if fill.source not in _NO_INPUT}
-        found = self._own_key(self._wired.step, inputs, MappingProxyType(state.values))
+        by_default = [
+            f for f in fills if f.source == "context" and f.place not in state.values and f.value is not REQUIRED
+        ]
+        inputs |= {fill.parameter: fill.value for fill in by_default}
+        try:
+            found = self._own_key(self._wired.step, inputs, MappingProxyType(state.values))
+        except Exception as error:
+            message = f"the cache function of step {self._name!r} failed: {describe(error)}"
+            raise DefinitionError(message, step=self._name) from error
         if not isinstance(found, str):
             message = f"the cache function of step {self._name!r} must return text, found {type(found).__qualname__}"
             raise DefinitionError(message, step=self._name)
