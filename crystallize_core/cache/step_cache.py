@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from crystallize_core import fingerprint
 from crystallize_core.artifact import ArtifactRecord
 from crystallize_core.assets import Assets
 from crystallize_core.cache.dependencies import NOTHING, PLUGIN, current, names_read, parameter_name
@@ -32,20 +33,25 @@ from crystallize_core.signature import REQUIRED
 from crystallize_core.state import CellState, Metric
 
 if TYPE_CHECKING:
+    from crystallize_core.step import PipelineStep
     from crystallize_core.wiring import Fill, WiredStep
 
-__all__ = ["Entry", "Lookup", "StepCache"]
+__all__ = ["Entry", "Lookup", "StepCache", "code_of"]
 
 
 @attrs.frozen
 class Entry:
-    """What a step came to: its output and everything that it wrote."""
+    """What a step came to: its output and everything that it wrote.
+
+    Where it may be found by other code than that which made it, `code` is the digest of the code that did.
+    """
 
     output: Any
     metrics: list[Metric]
     artifacts: list[ArtifactRecord]
     events: list[Event]
     added: dict[str, Any]
+    code: str | None = None
 
     def replay(self, ctx: StepContext) -> None:
         """Write into `ctx` what the step wrote when it ran."""
@@ -73,6 +79,7 @@ class Lookup:
         found_in: The store that had it.
         full_name: The name of the entry that was found.
         reason: Why nothing was found, in words.
+        was_asked: Whether there is a store that might have had it.
 
     """
 
@@ -81,12 +88,15 @@ class Lookup:
     answers: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
     found_in: FileStore | None = None
     full_name: str | None = None
-    reason: str = "it cannot be cached"
+    reason: str = "what it depends on has no stable digest"
+    was_asked: bool = True
 
     @property
     def words(self) -> str:
         """What came of it, for people."""
-        return f"a miss: {self.reason}" if self.entry is None else "a hit: nothing that it depends on has changed"
+        if self.entry is not None:
+            return "a hit: nothing that it depends on has changed"
+        return f"a miss: {self.reason}" if self.was_asked else f"not asked: {self.reason}"
 
 
 class StepCache:
@@ -97,9 +107,10 @@ class StepCache:
         ask: Asks plugins what else the output depends on.
         reads: The stores in which entries are looked for, the first one first.
         keeps: The stores in which entries are kept.
-        earlier: The store among these that holds an earlier run.
+        earlier: The stores among these that hold earlier runs.
         explains: Whether a miss says what has changed since the step ran last.
         quiet: Whether to say nothing of outputs that cannot be kept, because nobody asked for it.
+        is_fresh: Whether nothing is looked for because the step is to run again.
 
     """
 
@@ -110,20 +121,21 @@ class StepCache:
         reads: Sequence[FileStore],
         keeps: Sequence[FileStore],
         *,
-        earlier: FileStore | None = None,
+        earlier: Sequence[FileStore] = (),
         explains: bool = False,
         quiet: bool = False,
+        is_fresh: bool = False,
     ) -> None:
         self._wired, self._name, self._ask = wired, wired.name, ask
         self._reads, self._keeps, self._earlier, self._quiet = reads, keeps, earlier, quiet
-        self._explains = explains
+        self._explains, self._is_fresh = explains, is_fresh
         strategy = wired.step.cache_strategy
         self._own_key = strategy if callable(strategy) else None
         by_context = [fill for fill in wired.fills if fill.source == "context"]
         self._filled = {parameter_name(fill) for fill in by_context}
+        self._looks_at_code = strategy == "code_hash"
         # The code says what the defaults are; who does not look at the code looks at them.
-        looks_at_defaults = strategy == "input_hash"
-        self._defaults = {parameter_name(fill): fill.value for fill in by_context if looks_at_defaults}
+        self._defaults = {parameter_name(fill): fill.value for fill in by_context if not self._looks_at_code}
         self._assets = tuple(fill for fill in wired.fills if fill.key is not None and fill.source != "context")
         self._hash: str | None = None
         self._has_no_hash = self._warned = False
@@ -140,7 +152,7 @@ class StepCache:
             return Lookup()
         if self._own_key is not None:
             name = f"{step_hash}/{content_digest(self._key_of(data, state))}"
-            return self._found(name, name) or Lookup(None, name, reason="no entry has the key of its own function")
+            return self._found(name, name) or self._missed(name, {}, data, state)
         try:
             name = f"{step_hash}/{self._input_digest(data)}"
         except FingerprintError as error:
@@ -156,7 +168,7 @@ class StepCache:
             found = self._found(name, _entry_name(name, values), answers)
             if found is not None:
                 return found
-        return Lookup(None, name, answers, reason=self._reason(data, state, answers))
+        return self._missed(name, answers, data, state)
 
     def _found(self, name: str, full: str, answers: Mapping[str, Mapping[str, Any]] | None = None) -> Lookup | None:
         for store in self._reads:
@@ -167,17 +179,19 @@ class StepCache:
 
     def is_earlier(self, lookup: Lookup) -> bool:
         """Whether an entry came from an earlier run, and not from the cache."""
-        return lookup.found_in is not None and lookup.found_in is self._earlier
+        return any(lookup.found_in is store for store in self._earlier)
 
     def keep_found(self, lookup: Lookup) -> None:
         """Keep what was found where it is to be kept as well."""
         if lookup.found_in is None or lookup.full_name is None or lookup.name is None:
             return
         for store in self._keeps:
-            if store is not lookup.found_in and store.adopt(lookup.full_name, lookup.found_in):
+            if store is not lookup.found_in and store.adopt(lookup.full_name, lookup.found_in, step=self._name):
                 text = lookup.found_in.read_text(f"{lookup.name}.json")
                 if text is not None:
                     self._merge_names(store, lookup.name, _recorded(text))
+        if self._explains and self.is_earlier(lookup):
+            self._keep_last(lookup.found_in)
 
     def store(self, lookup: Lookup, output: Any, ctx: StepContext, data: Any = None) -> None:
         """Keep what the step came to, under what it depended on.
@@ -213,35 +227,62 @@ class StepCache:
             "artifacts": getattr(stage, "artifacts", []),
             "events": getattr(stage, "events", []),
             "added": getattr(stage, "added", {}),
+            "code": None if self._looks_at_code else code_of(self._wired.step),
         }
         first, *others = self._keeps
         if first.write(full, entry, step=self._name, quiet=self._quiet):
             for other in others:
-                other.adopt(full, first)
+                other.adopt(full, first, step=self._name)
 
     # Reasons --------------------------------------------------------------------------------------
 
-    def _reason(self, data: Any, state: CellState, answers: Mapping[str, Mapping[str, Any]]) -> str:
-        """Why there is no entry, as far as that is known from the last time that the step ran."""
+    def _missed(self, name: str, answers: Mapping[str, Mapping[str, Any]], data: Any, state: CellState) -> Lookup:
+        """That nothing was found, and why, as far as that is known from the last time that the step ran."""
         if not self._reads:
-            return "it is not cached"
+            is_off = "the cache is switched off" if self._wired.step.cacheable else "it is not to be cached"
+            reason = "it was to run again" if self._is_fresh else is_off
+            return Lookup(None, name, answers, reason=reason, was_asked=False)
+        if self._own_key is not None:
+            return Lookup(None, name, answers, reason="no entry has the key of its own function")
         if not self._explains:
-            return "there is no entry for this code and input"
-        last = last_parts(self._keeps[0].read_text(last_name(self._name)))
+            return Lookup(None, name, answers, reason="there is no entry for this code and input")
+        last = self._last_parts()
         now = self._parts(data)
-        for name in last.keys() - now.keys():
+        for part in last.keys() - now.keys():
             with suppress(FingerprintError, KeyError):
-                now[name] = self._current(name, state, answers)
-        return changes(last, now)
+                now[part] = self._current(part, state, answers)
+        return Lookup(None, name, answers, reason=changes(last, now))
+
+    def _last_parts(self) -> dict[str, str]:
+        """What the step stood on when it ran last, as far as one of the stores knows."""
+        texts = (store.read_text(last_name(self._name)) for store in self._reads)
+        return next((found for found in map(last_parts, texts) if found), {})
+
+    def _keep_last(self, other: FileStore) -> None:
+        """Take over what the step stood on when it ran last, where that is not known here."""
+        name = last_name(self._name)
+        text = other.read_text(name)
+        if text is not None and self._keeps[0].read_text(name) is None:
+            self._keeps[0].write_text(name, text)
 
     def _parts(self, data: Any) -> dict[str, str]:
         """The digests of what an entry stands under, by what they are the digests of."""
-        parts = {"code": self._hash or ""}
+        parts = {"code": self._hash or "", **self._code_parts()}
         if isinstance(data, Assets):
             for fill in self._assets:
                 with suppress(FingerprintError, KeyError):
                     parts[f"input:{fill.key if isinstance(fill.key, str) else fill.parameter}"] = _digest_of(fill, data)
         return parts
+
+    def _code_parts(self) -> dict[str, str]:
+        """The digests of the parts of the code, where the code counts."""
+        if self._own_key is not None or self._wired.step.cache_strategy == "input_hash":
+            return {}
+        with suppress(FingerprintError):
+            return {
+                f"code:{label}": digest for label, digest in fingerprint.code_parts(self._wired.step.function).items()
+            }
+        return {}
 
     # What an entry stands under -------------------------------------------------------------------
 
@@ -323,6 +364,14 @@ class StepCache:
         if not self._warned and not self._quiet:
             self._warned = True
             warn_caller(f"step {self._name!r} is not cached: {reason}", CacheWarning)
+
+
+def code_of(step: PipelineStep) -> str | None:
+    """The digest of the code of a step; None where it has none."""
+    try:
+        return fingerprint.code_digest(step.function)
+    except FingerprintError:
+        return None
 
 
 _NO_INPUT = ("ctx", "parameters", "context", "artifact")

@@ -20,6 +20,7 @@ import pytest
 from crystallize_core import DefinitionError, Pipeline, context, step, unless, when
 from crystallize_core.cache import CacheWarning, FileStore
 
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """A cache, a home and a count of its own for each test."""
@@ -296,7 +297,9 @@ def test_inputs_of_the_same_content_are_the_same_input(one, same):
 
 def test_large_arrays_and_tables_that_differ_in_the_middle_are_different():
     numpy, pandas = pytest.importorskip("numpy"), pytest.importorskip("pandas")
-    total = step_of("def study(data):\n    return float(data.to_numpy().sum()) if hasattr(data, 'to_numpy') else float(data.sum())")
+    total = step_of(
+        "def study(data):\n    return float(data.to_numpy().sum()) if hasattr(data, 'to_numpy') else float(data.sum())"
+    )
     array = numpy.zeros(10_000)
     table = pandas.DataFrame({"x": array})
     for data in (array, table, table["x"]):
@@ -469,3 +472,402 @@ def test_an_output_that_does_not_fit_what_is_declared_is_a_failure_and_not_cache
     for _ in range(2):
         assert states(ran(three)) == {"three": "failed"}
     assert entries(folder) == []
+
+
+# What cannot be kept or read ----------------------------------------------------------------------
+
+
+@step(outputs=["a"])
+def first():
+    count("first")
+    return 1
+
+
+@step(outputs=["b"])
+def second(a):
+    count("second")
+    return a + 1
+
+
+BOTH = {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[:-3],
+        lambda content: content[:10],
+        lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+        lambda content: b"\x80\x05]q\x00.",
+        lambda content: content + b"more",
+    ],
+)
+def test_a_damaged_entry_is_a_miss_and_is_mended(damage, folder):
+    ran(first, second)
+    for path in entries(folder):
+        path.write_bytes(damage(path.read_bytes()))
+    found = [ran(first, second) for _ in range(2)]
+    assert [dict(result.outputs) for result in found] == [BOTH, BOTH]
+    assert list(map(states, found)) == [{"first": "ok", "second": "ok"}, {"first": "cached", "second": "cached"}]
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[1, [2]]", b"\xff\xfe", b'{"a": 1}', b"null"])
+def test_damaged_notes_beside_the_entries_are_a_miss(text, folder):
+    reads = step_of("def study(ctx):\n    return ctx['x']")
+    given = {"context": {"x": 3}}
+    ran(reads, **given)
+    for path in folder.rglob("*.json"):
+        path.write_bytes(text)
+    assert [states(ran(reads, **given))["study"] for _ in range(2)] == ["ok", "cached"]
+
+
+def test_an_output_that_cannot_be_pickled_is_one_warning_that_names_the_step():
+    @step(outputs=["lock"])
+    def make_lock():
+        return threading.Lock()
+
+    @step(outputs=["done"], cache=False)
+    def use(lock):
+        with lock:
+            return "done"
+
+    for checkpoint in (True, False):  # that it cannot be kept for a resume is not worth another one
+        with pytest.warns(CacheWarning) as caught:
+            result = ran(make_lock, use, checkpoint=checkpoint)
+        assert [str(warning.message) for warning in caught] == [
+            "step 'make_lock' is not cached: its output cannot be pickled (TypeError: cannot pickle '_thread.lock' object)"
+        ]
+        assert caught[0].filename == __file__
+        assert (states(result), result["done"]) == ({"make_lock": "ok", "use": "ok"}, "done")
+
+
+def test_an_input_without_content_is_one_warning_that_names_the_step():
+    size = step_of("def study(data):\n    return sum(data)")
+    for _ in range(2):
+        with pytest.warns(CacheWarning) as caught:
+            result = ran(size, inputs={"data": (x for x in range(3))}, checkpoint=True)
+        (warning,) = caught
+        assert str(warning.message).startswith("step 'study' is not cached: its input has no stable digest (")
+        assert (result["made"], states(result)) == (3, {"study": "ok"})
+
+
+@pytest.mark.parametrize("options", [{}, {"checkpoint": True}, {"checkpoint": True, "enable_cache": False}])
+def test_a_full_disk_is_one_warning_and_no_failure(options, folder, monkeypatch):
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (folder.parent / "home").mkdir()
+    ran(first, cache_dir=folder.parent / "other")  # so that there is a key to sign with
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.warns(CacheWarning) as caught:
+        result = ran(first, second, **options)
+    (message,) = {str(warning.message) for warning in caught}
+    assert len(caught) == 1
+    assert message.startswith(f"nothing is cached from here on: {folder}")
+    assert message.endswith("cannot be written ([Errno 28] No space left on device)")
+    assert (states(result), dict(result.outputs)) == ({"first": "ok", "second": "ok"}, BOTH)
+    assert entries(folder) == []
+    assert list(folder.rglob(".writing-*")) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    try:
+        made = subprocess.run(command, capture_output=True, check=False, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        pytest.skip("nothing can be mounted here")
+    if made.returncode:
+        pytest.skip("nothing can be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True, timeout=10)
+
+
+def test_a_disk_that_is_really_full_costs_only_what_does_not_fit(small_disk):
+    @step(outputs=["large"])
+    def large(a):
+        return os.urandom(200_000)
+
+    with pytest.warns(CacheWarning, match=r"cannot be written \(\[Errno 28\] No space left on device\)") as caught:
+        result = ran(first, large, second, cache_dir=small_disk, checkpoint=True)
+    assert len(caught) == 1
+    assert (states(result), result["b"]) == ({"first": "ok", "large": "ok", "second": "ok"}, 2)
+    with pytest.warns(CacheWarning):
+        again = ran(first, large, second, cache_dir=small_disk, checkpoint=True)
+    assert states(again) == {"first": "cached", "large": "ok", "second": "ok"}
+
+
+def test_a_folder_that_can_only_be_read_answers_and_takes_nothing(folder):
+    """A cache that others made may be mounted read-only; the warning comes when something is to be kept."""
+    ran(first)
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        if os.access(folder, os.W_OK):
+            pytest.skip("this user may write everywhere")
+        with pytest.warns(CacheWarning, match="cannot be written") as caught:
+            result = ran(first, second, checkpoint=True)
+        assert len(caught) == 1
+        assert (states(result), dict(result.outputs)) == ({"first": "cached", "second": "ok"}, BOTH)
+    finally:
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_a_disk_that_can_only_be_read_answers_and_takes_nothing(small_disk):
+    """The same for the user who may write everywhere."""
+    ran(first, cache_dir=small_disk)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True, timeout=10)
+    with pytest.warns(CacheWarning, match=r"\[Errno 30\] Read-only file system") as caught:
+        result = ran(first, second, cache_dir=small_disk, checkpoint=True)
+    assert len(caught) == 1
+    assert (states(result), dict(result.outputs)) == ({"first": "cached", "second": "ok"}, BOTH)
+
+
+def test_where_nothing_can_be_written_at_all_the_run_goes_on(folder):
+    folder.write_text("a file where the folder should be")
+    with pytest.warns(CacheWarning, match="cannot be written") as caught:
+        result = ran(first, second, checkpoint=True)
+    assert len(caught) == 1
+    assert (result.success, dict(result.outputs)) == (True, BOTH)
+
+
+STUDY = """
+    import os, sys
+    from crystallize_core import Pipeline, step
+
+    @step(outputs=["rows"])
+    def rows(n):
+        return list(range(n))
+
+    @step(outputs=["total"])
+    def total(rows, ctx):
+        ctx.record("total", sum(rows))
+        return sum(rows)
+
+    if __name__ == "__main__":
+        pipeline = Pipeline([rows, total], name="study", cache_max_bytes=2_000)
+        for n in list(range(12)) * 2:
+            result = pipeline.run(context={"n": n})
+            assert result["total"] == sum(range(n)), (n, result["total"])
+            assert result.metrics == {"total": [sum(range(n))]}
+        print("fine")
+"""
+
+
+def test_many_processes_can_use_one_cache_at_once(tmp_path):
+    """Each gets its own results, whatever the others write, use and throw away meanwhile; nobody is warned."""
+    script = tmp_path / "study.py"
+    script.write_text(textwrap.dedent(STUDY))
+    command = [sys.executable, "-W", "error", str(script)]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [(*process.communicate(timeout=60), process.returncode) for process in started] == [("fine\n", "", 0)] * 4
+
+
+def test_an_entry_of_one_process_is_a_hit_in_another(tmp_path):
+    """Whatever the hash seed, and although the script is another module there."""
+    script = tmp_path / "study.py"
+    source = STUDY.replace('print("fine")', "print([r.state for r in result.step_results.values()])")
+    script.write_text(textwrap.dedent(source).replace("list(range(12)) * 2", "[4]"))
+    found = [
+        subprocess.run(
+            [sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=60,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    ]  # fmt: skip
+    assert found == ["['ok', 'ok']\n", "['cached', 'cached']\n"]
+
+
+# The pipeline's own say ---------------------------------------------------------------------------
+
+
+def test_a_pipeline_without_a_cache_neither_reads_nor_writes_it(folder):
+    ran(first)
+    before = entries(folder)
+    assert states(ran(first, second, enable_cache=False)) == {"first": "ok", "second": "ok"}
+    assert entries(folder) == before
+
+
+def test_each_pipeline_can_have_a_folder_of_its_own(tmp_path, folder):
+    results = [ran(first, cache_dir=tmp_path / name) for name in ("one", "other", "one")]
+    assert [states(result)["first"] for result in results] == ["ok", "ok", "cached"]
+    assert not folder.exists()
+
+
+def test_the_default_folder_is_beside_the_work(tmp_path, monkeypatch):
+    monkeypatch.delenv("CRYSTALLIZE_CACHE_DIR")
+    ran(first, checkpoint=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".cache", "home"]
+
+
+@pytest.mark.parametrize("given", ["cache", None])
+def test_a_step_that_changes_the_current_folder_does_not_move_the_cache(given, tmp_path, monkeypatch):
+    monkeypatch.setenv("CRYSTALLIZE_CACHE_DIR", "cache")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    @step(outputs=["here"], cache=False)
+    def wander():
+        os.chdir(elsewhere)
+        return 1
+
+    @step(outputs=["a"])
+    def stay(here):
+        return here
+
+    found = []
+    for _ in range(2):
+        monkeypatch.chdir(tmp_path)
+        found.append(states(ran(wander, stay, cache_dir=given, checkpoint=True, cache_max_bytes=10_000)))
+    assert found == [{"wander": "ok", "stay": "ok"}, {"wander": "ok", "stay": "cached"}]
+    assert list(elsewhere.iterdir()) == []
+
+
+def aged(folder: Path, seconds: float) -> None:
+    """Make everything that is cached older."""
+    for path in entries(folder):
+        then = path.stat().st_mtime - seconds
+        os.utime(path, (then, then))
+
+
+def test_an_entry_that_is_too_old_is_a_miss_and_is_renewed(folder):
+    ran(first)
+    aged(folder, 100)
+    assert states(ran(first, cache_ttl=200)) == {"first": "cached"}
+    assert states(ran(first, cache_ttl=50)) == {"first": "ok"}
+    assert states(ran(first, cache_ttl=50)) == {"first": "cached"}
+
+
+def test_using_an_entry_does_not_make_it_younger(folder):
+    ran(first)
+    aged(folder, 100)
+    ran(first)
+    assert states(ran(first, cache_ttl=50)) == {"first": "ok"}
+
+
+def bytes_of(size: int) -> Any:
+    return step(outputs=["made"], name=f"of_{size}")(lambda: b"x" * size)
+
+
+def test_what_was_not_used_for_the_longest_time_goes_first(folder):
+    for size in (1000, 1001, 1002):
+        ran(bytes_of(size))
+        aged(folder, 10)
+    ran(bytes_of(1000), cache_max_bytes=3000)  # which uses the oldest
+    assert [states(ran(bytes_of(n)))[f"of_{n}"] for n in (1000, 1002, 1001)] == ["cached", "cached", "ok"]
+
+
+def test_an_output_that_is_larger_than_the_whole_cache_goes_alone(folder):
+    ran(bytes_of(1000))
+    ran(bytes_of(9000), cache_max_bytes=3000)
+    assert [path.stat().st_size < 2000 for path in entries(folder)] == [True]
+
+
+def test_a_pipeline_counts_what_its_cache_did(folder):
+    pipeline = Pipeline([first, second, step(cache=False)(lambda b: b)], name="study")
+    for _ in range(3):
+        pipeline.run()
+    size = {path.parent.name: path.stat().st_size for path in entries(folder)}
+    found = pipeline.cache_stats()
+    assert {name: value for name, value in found.items() if name not in ("bytes", "steps")} == {
+        "entries": 2, "hits": 4, "misses": 2,
+    }  # fmt: skip
+    assert found["bytes"] == sum(size.values())
+    assert {name: value["entries"] for name, value in found["steps"].items()} == {"first": 1, "second": 1}
+
+
+def test_what_the_cache_was_not_asked_for_is_no_miss():
+    pipeline = Pipeline([first], name="study", enable_cache=False)
+    pipeline.run()
+    assert pipeline.run(resume=True).step_results["first"].resumed
+    assert pipeline.cache_stats() == {"entries": 0, "bytes": 0, "hits": 0, "misses": 0, "steps": {}}
+
+
+def test_entries_can_be_thrown_away_by_step_and_by_date(folder):
+    pipeline = Pipeline([first, second], name="study", checkpoint=False)
+    other = step_of("def study():\n    return 1")
+    pipeline.run()
+    ran(other)
+    aged(folder, 7200)
+    today = dt.datetime.now(dt.UTC)
+    assert pipeline.invalidate_cache(before=today - dt.timedelta(hours=3)) == 0
+    assert pipeline.invalidate_cache(step="first") == 1
+    assert states(pipeline.run()) == {"first": "ok", "second": "cached"}
+    assert pipeline.invalidate_cache(before=today - dt.timedelta(hours=1)) == 1
+    assert states(pipeline.run()) == {"first": "cached", "second": "ok"}
+    assert pipeline.invalidate_cache() == 2
+    assert pipeline.invalidate_cache() == 0
+    assert states(ran(other)) == {"study": "cached"}  # which is none of its steps
+
+
+@pytest.mark.parametrize("make", [dt.datetime.fromtimestamp, dt.date.fromtimestamp, float])
+def test_a_date_is_a_date_a_time_or_seconds(make):
+    ran(first)
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
+    assert Pipeline([first], name="study").invalidate_cache(before=make(later.timestamp())) == 1
+
+
+def test_what_is_wrong_with_an_invalidation_is_said(folder):
+    pipeline = Pipeline([first, second], name="study")
+    with pytest.raises(DefinitionError) as caught:
+        pipeline.invalidate_cache("frist")
+    assert str(caught.value) == "pipeline 'study' has no step 'frist'; did you mean 'first'?"
+    with pytest.raises(DefinitionError) as caught:
+        pipeline.invalidate_cache(before="yesterday")  # type: ignore[arg-type]
+    assert str(caught.value) == "before must be a date, a time or seconds since 1970, found 'yesterday'"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("cache_ttl", -1, "a number of at least 0"), ("cache_ttl", "1h", "a number of at least 0"),
+        ("cache_ttl", float("nan"), "a number of at least 0"), ("cache_max_bytes", -1, "an int of at least 0"),
+        ("cache_max_bytes", 1.5, "an int of at least 0"), ("keep_runs", 0, "an int of at least 1"),
+        ("keep_runs", 1.5, "an int of at least 1"), ("keep_runs", None, "an int of at least 1"),
+        ("keep_runs", True, "an int of at least 1"), ("enable_cache", "no", "a bool"), ("checkpoint", None, "a bool"),
+    ],
+)  # fmt: skip
+def test_a_wrong_option_is_refused_when_the_pipeline_is_made(option, value, expected):
+    with pytest.raises(DefinitionError) as caught:
+        Pipeline("study", **{option: value})
+    assert str(caught.value) == f"{option} must be {expected}, found {value!r}"
+
+
+def test_what_a_killed_process_left_half_written_is_thrown_away_after_a_day(folder):
+    ran(first)
+    (entry,) = entries(folder)
+    old, young = entry.with_name(".writing-old"), entry.with_name(".writing-young")
+    for path, age in ((old, 25 * 3600), (young, 60)):
+        path.write_bytes(b"half")
+        then = path.stat().st_mtime - age
+        os.utime(path, (then, then))
+    assert Pipeline([first], name="study").invalidate_cache(before=0) == 0
+    assert (old.exists(), young.exists(), entry.exists()) == (False, True, True)
+
+
+def test_a_store_whose_folder_is_removed_meanwhile_makes_it_again(folder, monkeypatch):
+    """Another process may throw an empty folder away between the moment that it is made and that it is used."""
+    ran(first)  # so that there is a key to sign with
+    made = Path.mkdir
+
+    def removed_at_once(self: Path, *args: Any, **kwargs: Any) -> None:
+        monkeypatch.setattr(Path, "mkdir", made)
+        self.mkdir(*args, **kwargs)
+        self.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", removed_at_once)
+    store = FileStore(folder)
+    assert store.write("ab/cd", {"output": 1}, step="first")
+    assert store.read("ab/cd") == {"output": 1}
+
+
+def test_a_run_with_data_uses_the_same_entries():
+    pipeline = Pipeline([first, second], name="study", context=context(unused=1))
+    assert pipeline.run(None) == 2
+    assert [record["cache_hit"] for record in pipeline.get_provenance()] == [False, False]
+    assert states(pipeline.run()) == {"first": "cached", "second": "cached"}
