@@ -650,8 +650,8 @@ STUDY = """
         return sum(rows)
 
     if __name__ == "__main__":
-        pipeline = Pipeline([rows, total], name="study", cache_max_bytes=2_000)
-        for n in list(range(12)) * 2:
+        pipeline = Pipeline([rows, total], name="study", cache_max_bytes=1_500)
+        for n in list(range(8)) * 2:
             result = pipeline.run(context={"n": n})
             assert result["total"] == sum(range(n)), (n, result["total"])
             assert result.metrics == {"total": [sum(range(n))]}
@@ -672,7 +672,7 @@ def test_an_entry_of_one_process_is_a_hit_in_another(tmp_path):
     """Whatever the hash seed, and although the script is another module there."""
     script = tmp_path / "study.py"
     source = STUDY.replace('print("fine")', "print([r.state for r in result.step_results.values()])")
-    script.write_text(textwrap.dedent(source).replace("list(range(12)) * 2", "[4]"))
+    script.write_text(textwrap.dedent(source).replace("list(range(8)) * 2", "[4]"))
     found = [
         subprocess.run(
             [sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=60,
