@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -33,8 +33,17 @@ class Caching:
     earlier: tuple[FileStore, ...] = ()
     fresh: Collection[str] = ()
 
-    def of_step(self, wired: WiredStep, ask: Callable[[Any], Any]) -> StepCache | None:
-        """The entries of a step; None where none are looked for or kept."""
+    def of_step(
+        self, wired: WiredStep, ask: Callable[[Any], Any], asset_stores: Sequence[str] = ()
+    ) -> StepCache | None:
+        """The entries of a step; None where none are looked for or kept.
+
+        Args:
+            wired: The step.
+            ask: Asks plugins what else its output depends on.
+            asset_stores: The names of the plugins that store assets.
+
+        """
         is_cached = wired.step.cacheable and self.store is not None
         is_fresh = wired.name in self.fresh
         reads = [] if is_fresh else [*self.earlier, *([self.store] if is_cached and self.store is not None else [])]
@@ -43,5 +52,13 @@ class Caching:
             return None
         explains = self.checkpoints is not None  # one run at a time, and somebody may look at each step of it
         return StepCache(
-            wired, ask, reads, keeps, earlier=self.earlier, explains=explains, quiet=not is_cached, is_fresh=is_fresh
+            wired,
+            ask,
+            reads,
+            keeps,
+            earlier=self.earlier,
+            asset_stores=asset_stores,
+            explains=explains,
+            quiet=not is_cached,
+            is_fresh=is_fresh,
         )

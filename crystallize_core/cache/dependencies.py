@@ -13,12 +13,14 @@ from crystallize_core.state import ABSENT, ALL_KEYS, CellState
 if TYPE_CHECKING:
     from crystallize_core.wiring import Fill
 
-__all__ = ["NOTHING", "PLUGIN", "current", "names_read", "parameter_name"]
+__all__ = ["ASSET_STORES", "NOTHING", "PLUGIN", "current", "names_read", "parameter_name"]
 
 _CONTEXT: Final = "context"
 _SERVICE: Final = "service"
 PLUGIN: Final = "plugin"
 _LOOK: Final = "look"
+ASSET_STORES: Final = "stores"
+"""The name of the dependency on the plugins that store what a step returns as assets: a hit stores nothing anew."""
 NOTHING: Final = "absent"
 """Stands in place of a digest for a context key that is not there."""
 

@@ -10,7 +10,7 @@ from crystallize_core.fingerprint import content_digest
 
 __all__ = ["changes", "last_name", "last_parts"]
 
-_WORDS = {"input": "input", "context": "context", "plugin": "plugin"}
+_WORDS = {"stores": "the plugins that store assets"}
 _CODE: Final = "code"
 MOST: Final = 8
 """So many changes are named; a new version of a project changes everything."""

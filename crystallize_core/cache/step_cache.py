@@ -12,91 +12,32 @@ then stands for everything.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from crystallize_core import fingerprint
-from crystallize_core.artifact import ArtifactRecord
+from crystallize_core.asset import Asset
 from crystallize_core.assets import Assets
-from crystallize_core.cache.dependencies import NOTHING, PLUGIN, current, names_read, parameter_name
+from crystallize_core.cache.dependencies import ASSET_STORES, NOTHING, PLUGIN, current, names_read, parameter_name
+from crystallize_core.cache.entry import Entry, Lookup
 from crystallize_core.cache.reasons import changes, last_name, last_parts
 from crystallize_core.cache.store import CacheWarning, FileStore
-from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY, Event, StepContext
+from crystallize_core.context import StepContext
 from crystallize_core.errors import DefinitionError, FingerprintError, describe, warn_caller
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.signature import REQUIRED
-from crystallize_core.state import CellState, Metric
+from crystallize_core.state import CellState
+from crystallize_core.wiring.types import promised_types
 
 if TYPE_CHECKING:
     from crystallize_core.step import PipelineStep
     from crystallize_core.wiring import Fill, WiredStep
 
-__all__ = ["Entry", "Lookup", "StepCache", "code_of"]
-
-
-@attrs.frozen
-class Entry:
-    """What a step came to: its output and everything that it wrote.
-
-    Where it may be found by other code than that which made it, `code` is the digest of the code that did.
-    """
-
-    output: Any
-    metrics: list[Metric]
-    artifacts: list[ArtifactRecord]
-    events: list[Event]
-    added: dict[str, Any]
-    code: str | None = None
-
-    def replay(self, ctx: StepContext) -> None:
-        """Write into `ctx` what the step wrote when it ran."""
-        if not (self.metrics or self.artifacts or self.events or self.added):
-            return
-        stage = ctx._open_stage()  # noqa: SLF001 - the engine is who stages
-        stage.metrics += self.metrics
-        stage.artifacts += [attrs.evolve(artifact, step=ctx.step_name or "") for artifact in self.artifacts]
-        replicate, condition = ctx._state.values.get(REPLICATE_KEY), ctx._state.values.get(CONDITION_KEY)  # noqa: SLF001
-        stage.events += [
-            attrs.evolve(event, replicate=replicate, condition=condition, step=ctx.step_name) for event in self.events
-        ]
-        for key, value in self.added.items():
-            ctx.add(key, value)
-
-
-@attrs.frozen
-class Lookup:
-    """An attempt to find an entry.
-
-    Attributes:
-        entry: What was found, or None.
-        name: Where entries of this step and input are; None where they cannot be named.
-        answers: What plugins say that the output may depend on, by plugin and name.
-        found_in: The store that had it.
-        full_name: The name of the entry that was found.
-        reason: Why nothing was found, in words.
-        was_asked: Whether there is a store that might have had it.
-
-    """
-
-    entry: Entry | None = None
-    name: str | None = None
-    answers: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
-    found_in: FileStore | None = None
-    full_name: str | None = None
-    reason: str = "what it depends on has no stable digest"
-    was_asked: bool = True
-
-    @property
-    def words(self) -> str:
-        """What came of it, for people."""
-        if self.entry is not None:
-            return "a hit: nothing that it depends on has changed"
-        return f"a miss: {self.reason}" if self.was_asked else f"not asked: {self.reason}"
+__all__ = ["StepCache", "code_of"]
 
 
 class StepCache:
@@ -108,6 +49,7 @@ class StepCache:
         reads: The stores in which entries are looked for, the first one first.
         keeps: The stores in which entries are kept.
         earlier: The stores among these that hold earlier runs.
+        asset_stores: The names of the plugins that store assets.
         explains: Whether a miss says what has changed since the step ran last.
         quiet: Whether to say nothing of outputs that cannot be kept, because nobody asked for it.
         is_fresh: Whether nothing is looked for because the step is to run again.
@@ -122,6 +64,7 @@ class StepCache:
         keeps: Sequence[FileStore],
         *,
         earlier: Sequence[FileStore] = (),
+        asset_stores: Sequence[str] = (),
         explains: bool = False,
         quiet: bool = False,
         is_fresh: bool = False,
@@ -129,6 +72,7 @@ class StepCache:
         self._wired, self._name, self._ask = wired, wired.name, ask
         self._reads, self._keeps, self._earlier, self._quiet = reads, keeps, earlier, quiet
         self._explains, self._is_fresh = explains, is_fresh
+        self._asset_stores = list(asset_stores)
         strategy = wired.step.cache_strategy
         self._own_key = strategy if callable(strategy) else None
         by_context = [fill for fill in wired.fills if fill.source == "context"]
@@ -173,7 +117,7 @@ class StepCache:
     def _found(self, name: str, full: str, answers: Mapping[str, Mapping[str, Any]] | None = None) -> Lookup | None:
         for store in self._reads:
             found = store.read(full)
-            if found is not None and (entry := _as_entry(found)) is not None:
+            if found is not None and (entry := Entry.of(found)) is not None:
                 return Lookup(entry, name, answers or {}, store, full)
         return None
 
@@ -209,7 +153,8 @@ class StepCache:
         if self._own_key is None:
             state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
             asked = {f"{PLUGIN}:{plugin}:{name}" for plugin, found in self._ask(ctx) for name in found or ()}
-            names = sorted(self._filled | names_read(ctx) | asked)
+            stored = {ASSET_STORES} if self._has_assets(output) else set()
+            names = sorted(self._filled | names_read(ctx) | asked | stored)
             try:
                 values = {key: self._current(key, state, lookup.answers) for key in names}
             except (FingerprintError, KeyError) as error:
@@ -274,6 +219,17 @@ class StepCache:
                     parts[f"input:{fill.key if isinstance(fill.key, str) else fill.parameter}"] = _digest_of(fill, data)
         return parts
 
+    @functools.cached_property
+    def _promised(self) -> Mapping[str, type[Asset]]:
+        """The types of asset that the step is annotated to return, by output."""
+        return promised_types(self._wired.step, self._name)
+
+    def _has_assets(self, output: Any) -> bool:
+        """Whether there is something in the output for plugins to store, should there be any that do."""
+        values = output.values() if isinstance(output, Mapping) else output if isinstance(output, (tuple, list)) else ()
+        made = values if len(self._wired.outputs) > 1 else (output,)
+        return any(isinstance(value, Asset) for value in made) or bool(self._promised)
+
     def _code_parts(self) -> dict[str, str]:
         """The digests of the parts of the code, where the code counts."""
         if self._own_key is not None or self._wired.step.cache_strategy == "input_hash":
@@ -294,6 +250,8 @@ class StepCache:
             KeyError: Nothing knows that name any more.
 
         """
+        if name == ASSET_STORES:
+            return content_digest(self._asset_stores)
         found = current(name, self._name, state, answers)
         default = self._defaults.get(name, REQUIRED)
         return found if found != NOTHING or default is REQUIRED else content_digest(("default", default))
@@ -310,9 +268,11 @@ class StepCache:
                 else:
                     found = step.step_hash
                 # The second of its name is told apart, because it can ask for its name. What is kept of an output
-                # depends on what the step declares: a pair is an output with metrics, or one output.
-                is_plain = name == step.name and not step.outputs
-                self._hash = found if is_plain else content_digest((found, name, step.outputs))
+                # depends on what the step declares: a pair is an output with metrics, or one output; and what is
+                # stored of it on what it is annotated to be.
+                as_types = {key: f"{kind.__module__}.{kind.__qualname__}" for key, kind in self._promised.items()}
+                is_plain = name == step.name and not step.outputs and not as_types
+                self._hash = found if is_plain else content_digest((found, name, step.outputs, as_types))
             except FingerprintError as error:
                 self._has_no_hash = True
                 self._warn(f"its code or parameters have no stable digest ({error})")
@@ -405,10 +365,3 @@ def _recorded(text: str | None) -> list[list[str]]:
 
 def _is_names(names: object) -> bool:
     return isinstance(names, Iterable) and all(isinstance(name, str) for name in names)
-
-
-def _as_entry(found: Mapping[str, Any]) -> Entry | None:
-    try:
-        return Entry(**found)
-    except TypeError:
-        return None

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from crystallize_core import DefinitionError, Pipeline, context, step, unless, when
+from crystallize_core import Asset, BasePlugin, DefinitionError, Experiment, Pipeline, context, step, unless, when
 from crystallize_core.cache import CacheWarning, FileStore
 
 
@@ -871,3 +871,81 @@ def test_a_run_with_data_uses_the_same_entries():
     assert pipeline.run(None) == 2
     assert [record["cache_hit"] for record in pipeline.get_provenance()] == [False, False]
     assert states(pipeline.run()) == {"first": "cached", "second": "cached"}
+
+
+# Assets that plugins store ------------------------------------------------------------------------
+
+
+class Shelf(BasePlugin):
+    """Stores assets, and says under which type and name."""
+
+    plugin_name = "shelf"
+
+    def __init__(self) -> None:
+        self.stored: list[tuple[str, str | None, Any]] = []
+
+    def store_asset(self, experiment, asset, ctx):
+        self.stored.append((type(asset).__name__, asset.name, asset.data))
+        ctx.artifacts.add(f"{asset.name}.txt", str(asset.data).encode())
+        return "shelf"
+
+
+class Model(Asset):
+    """A type of asset."""
+
+
+class Table(Asset):
+    """Another one."""
+
+
+def replicates(*steps: Any, plugins: Any = ()) -> tuple[list[bool], list[str]]:
+    """Which steps of an experiment were answered from the cache, and the artifacts that there are."""
+    experiment = Experiment(lambda ctx: 1, Pipeline(list(steps), name="study"), plugins=list(plugins), autoload=False)
+    result = experiment.run()
+    assert result.errors == {}
+    return [record["cache_hit"] for record in result.provenance["baseline"][0]], [a.name for a in result.artifacts]
+
+
+def returning(kind: Any, value: Any) -> Any:
+    def make():
+        return value
+
+    make.__annotations__ = {} if kind is None else {"return": kind}
+    return step(outputs=["made"])(make)
+
+
+def test_a_hit_brings_back_what_was_stored_and_stores_nothing_anew():
+    shelf = Shelf()
+    found = [replicates(returning(None, Model(3)), plugins=[shelf]) for _ in range(2)]
+    assert found == [([False], ["made.txt"]), ([True], ["made.txt"])]
+    assert shelf.stored == [("Model", "made", 3)]
+
+
+@pytest.mark.parametrize(("kind", "value"), [(None, Model(3)), (Model, 3)])
+def test_what_nobody_stored_is_made_again_when_a_plugin_is_there_that_stores_it(kind, value):
+    shelf = Shelf()
+    found = [replicates(returning(kind, value), plugins=plugins) for plugins in ([], [], [shelf], [shelf], [])]
+    assert found == [([False], []), ([True], []), ([False], ["made.txt"]), ([True], ["made.txt"]), ([True], [])]
+    assert shelf.stored == [("Model", "made", 3)]
+
+
+def test_one_asset_among_several_outputs_is_one_to_store():
+    @step(outputs=["a", "b"])
+    def two():
+        return {"a": 1, "b": Model(2)}
+
+    shelf = Shelf()
+    assert [replicates(two, plugins=plugins)[0] for plugins in ([], [shelf], [shelf])] == [[False], [False], [True]]
+    assert shelf.stored == [("Model", "b", 2)]
+
+
+def test_what_is_no_asset_does_not_depend_on_who_stores_assets():
+    plain = returning(None, [Model])
+    assert [replicates(plain, plugins=plugins)[0] for plugins in ([], [Shelf()])] == [[False], [True]]
+
+
+def test_a_step_that_is_annotated_as_another_asset_runs_again_to_be_stored_as_that():
+    shelf = Shelf()
+    kinds = [None, Model, Table, Model]
+    assert [replicates(returning(kind, 3), plugins=[shelf])[0] for kind in kinds] == [[False], [False], [False], [True]]
+    assert shelf.stored == [("Model", "made", 3), ("Table", "made", 3)]
