@@ -22,7 +22,7 @@ from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.engine.narrator import Debugger, Narrator, post_mortem
 from crystallize_core.engine.plan import Plan, compile_plan
 from crystallize_core.engine.recorder import Recorder
-from crystallize_core.errors import CrystallizeError, DefinitionError, did_you_mean
+from crystallize_core.errors import CrystallizeError, DefinitionError, RunError, did_you_mean
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.parameters import Context
 from crystallize_core.pipeline_result import PipelineResult, picture
@@ -95,11 +95,12 @@ class Pipeline:
             raise DefinitionError(message)
         self.name = "pipeline" if name is None else checked_name(name, "pipeline")
         self.context = _checked_context(context)
-        self.enable_cache, self.checkpoint, self.check_types = enable_cache, checkpoint, check_types
+        self.enable_cache, self.checkpoint = _flag("enable_cache", enable_cache), _flag("checkpoint", checkpoint)
+        self.check_types = _flag("check_types", check_types)
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
-        self.cache_ttl = _at_least("cache_ttl", cache_ttl, 0)
-        self.cache_max_bytes = _at_least("cache_max_bytes", cache_max_bytes, 0)
-        self.keep_runs: int = _at_least("keep_runs", keep_runs, 1) or 1
+        self.cache_ttl = None if cache_ttl is None else _at_least("cache_ttl", cache_ttl, 0, (int, float))
+        self.cache_max_bytes = None if cache_max_bytes is None else _at_least("cache_max_bytes", cache_max_bytes, 0)
+        self.keep_runs: int = _at_least("keep_runs", keep_runs, 1)
         self.steps: list[PipelineStep] = [as_step(step, f"pipeline step {at}") for at, step in enumerate(given, 1)]
         if not self.steps and not isinstance(steps, str):
             message = "a pipeline needs at least one step"
@@ -269,6 +270,13 @@ class Pipeline:
             message = f"pipeline {self.name!r} keeps no checkpoints, so that no run of it can be run again"
             raise DefinitionError(message)
         given = checkpoints.given(run_id)
+        missing = [name for name in given["secrets"] if name not in self.parameters]
+        if missing:
+            message = (
+                f"run {run_id!r} of pipeline {self.name!r} was given {', '.join(map(repr, missing))}, and what may be a secret "
+                f"is not stored; put it into the context of the pipeline, or use run(resume={run_id!r}, context=...)"
+            )
+            raise RunError(message)
         fresh = (
             frozenset[str]() if from_step is None else self._downstream(from_step, given["inputs"], given["context"])
         )
@@ -314,11 +322,8 @@ class Pipeline:
         self, run: PipelineRun, result: PipelineResult, *, debug: bool, raise_on_error: bool
     ) -> PipelineResult:
         self._last = tuple(run.recorder.records)
-        for found in result.step_results.values():
-            if found.state == "cached":
-                self._hits += 1
-            elif found.state == "ok":
-                self._misses += 1
+        self._hits += run.recorder.hits
+        self._misses += run.recorder.misses
         if debug:
             post_mortem(result)
         return result.raise_for_status() if raise_on_error else result
@@ -433,7 +438,8 @@ class Pipeline:
     # The cache ----------------------------------------------------------------------------------------
 
     def _cache_folder(self) -> Path:
-        return cache_folder() if self.cache_dir is None else self.cache_dir
+        # A step may change the current folder while the pipeline runs.
+        return (cache_folder() if self.cache_dir is None else self.cache_dir).absolute()
 
     def caching(self) -> Caching:
         """Where outputs are looked for and kept."""
@@ -443,10 +449,10 @@ class Pipeline:
         """The runs that can be resumed; None where none are kept."""
         return Checkpoints(self._cache_folder(), self.name) if self.checkpoint else None
 
-    def tidy_cache(self) -> None:
-        """Throw away what is more than may be cached; called after each run on its own."""
-        if self.enable_cache and self.cache_max_bytes is not None:
-            evict(self._cache_folder(), self.cache_max_bytes)
+    def tidy_cache(self, folder: Path) -> None:
+        """Throw away what is more in a cache than may be there; called after each run on its own."""
+        if self.cache_max_bytes is not None:
+            evict(folder, self.cache_max_bytes)
 
     def cache_stats(self) -> dict[str, Any]:
         """What is cached: `entries`, `bytes`, and both by step; and `hits` and `misses` of this pipeline so far.
@@ -541,9 +547,17 @@ def _checked_inputs(inputs: Any) -> dict[str, Any]:
     return dict(inputs)
 
 
-def _at_least(what: str, value: Any, least: int) -> Any:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least):
-        message = f"{what} must be a number of at least {least}, found {value!r}"
+def _flag(what: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        message = f"{what} must be a bool, found {value!r}"
+        raise DefinitionError(message)
+    return value
+
+
+def _at_least(what: str, value: Any, least: int, kinds: tuple[type, ...] = (int,)) -> Any:
+    number: Any = value
+    if isinstance(value, bool) or not isinstance(value, kinds) or not number >= least:
+        message = f"{what} must be {'an int' if kinds == (int,) else 'a number'} of at least {least}, found {value!r}"
         raise DefinitionError(message)
     return value
 

@@ -141,7 +141,7 @@ def _planned(
         invoke=wired.invoke,
         policy=_composed(wired, hooks, experiment),
         report=failure_reporter(wired, hooks, experiment),
-        cache=caching.of_step(wired, _dependencies(step, hooks, experiment)),
+        cache=caching.of_step(wired, _dependencies(step, hooks, experiment), hooks.implementers("store_asset")),
         promised=promised_types(step, wired.name) if hooks.has("store_asset") else {},
         check=check,
     )
