@@ -11,15 +11,13 @@ can be made. A policy that never makes a second one says so, and then nothing is
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from crystallize_core.assets import Assets
 from crystallize_core.context import StepContext, forget_reads
 from crystallize_core.copying import hand_out
 from crystallize_core.errors import HookError
-from crystallize_core.state import CellState
+from crystallize_core.state import SHARED_TYPES
 
 if TYPE_CHECKING:
     from crystallize_core.engine.hooks import HookCalls
@@ -32,47 +30,48 @@ class PolicyContext(StepContext):
     """The context of one execution of a step, as the policies around it see it.
 
     What a policy emits or records here is committed with the step.
+
+    Attempts may end in other threads, and late. There is no lock: what became of an attempt is noted on its own
+    view, an attempt that failed or was given up stays so whatever is noted of it later, and only the view that
+    was begun last can be the one that counts.
     """
 
-    def __init__(self, state: CellState, step_name: str, failed: Callable[[StepContext, BaseException], None]) -> None:
-        super().__init__(
-            _state=state,
-            step_name=step_name,
-            _failed=failed,
-            _attempts=0,
-            _current=None,
-            _winner=None,
-            _reason=None,
-            _lock=threading.Lock(),
-        )
+    # What an execution starts with is a class attribute, so that making a context sets three attributes only.
+    _failed: Callable[[StepContext, BaseException], None]
+    _attempts = 0
+    _current: StepContext | None = None
+    _reason: BaseException | None = None
 
     def begin(self) -> StepContext:
         """A fresh view for the next attempt."""
         fields = self.__dict__
-        with fields["_lock"]:
-            fields["_attempts"] += 1
-            view: StepContext = StepContext(_state=self._state, step_name=self.step_name, _attempt=fields["_attempts"])
-            fields["_current"] = view
-            fields["_winner"] = None
-            fields["_reason"] = None
+        view: StepContext = StepContext(_state=fields["_state"], step_name=fields["step_name"])
+        number = fields.get("_attempts", 0) + 1
+        if number > 1:
+            view.__dict__["_attempt"] = number
+            fields.pop("_reason", None)
+        fields["_attempts"], fields["_current"] = number, view
         return view
 
     def succeed(self, view: StepContext) -> None:
-        """Note that this attempt succeeded, unless it was given up or overtaken meanwhile."""
-        fields = self.__dict__
-        with fields["_lock"]:
-            if fields["_current"] is view and fields["_reason"] is None:
-                fields["_winner"] = view
+        """Note that this attempt succeeded, unless it was condemned meanwhile."""
+        if "_reason" not in self.__dict__:
+            view.__dict__["_succeeded"] = True
 
     def fail(self, view: StepContext, error: BaseException) -> None:
         """Note that this attempt failed, unless it was given up or overtaken meanwhile."""
         fields = self.__dict__
-        with fields["_lock"]:
-            if fields["_current"] is not view:
-                return
-            fields["_current"] = None
-            fields["_winner"] = None
-        fields["_failed"](view, fields["_reason"] or error)
+        mark = object()
+        if fields.get("_current") is view and view.__dict__.setdefault("_ended_by", mark) is mark:
+            self._failed(view, fields.get("_reason") or error)
+
+    @property
+    def winner(self) -> StepContext | None:
+        """The view of the attempt that counts; None where a policy answered without one that succeeded."""
+        view: StepContext | None = self.__dict__.get("_current")
+        if view is None or "_succeeded" not in view.__dict__ or "_ended_by" in view.__dict__:
+            return None
+        return view
 
     def abandon(self, error: BaseException) -> None:
         """Give up the attempt that runs now, or the one that ended last, if it succeeded.
@@ -83,7 +82,7 @@ class PolicyContext(StepContext):
             error: Why; it is what `step_failed` is told.
 
         """
-        view = self.__dict__["_current"]
+        view = self._current
         if view is not None:
             self.fail(view, error)
 
@@ -101,18 +100,11 @@ class PolicyContext(StepContext):
     @property
     def attempt(self) -> int:  # counts here, and is fixed in the view of an attempt
         """How many attempts there were so far."""
-        count: int = self.__dict__["_attempts"]
-        return count
-
-    @property
-    def winner(self) -> StepContext | None:
-        """The view of the attempt that succeeded; None where a policy answered without one."""
-        winner: StepContext | None = self.__dict__["_winner"]
-        return winner
+        return self._attempts
 
 
 class Attempts:
-    """What policies call for one attempt of a step: `call(data, ctx)`, sync or async as the step is.
+    """What policies call for one attempt of a step.
 
     Args:
         wired: The step.
@@ -120,51 +112,66 @@ class Attempts:
         experiment: What hooks get.
 
     Attributes:
-        call: Runs one attempt.
-        copies: Whether each attempt gets a copy of the data.
+        call: `call(data, ctx)` runs one attempt, sync or async as the step is.
 
     """
 
     def __init__(self, wired: WiredStep, hooks: HookCalls, experiment: Any) -> None:
         self._wired, self._hooks, self._experiment = wired, hooks, experiment
-        self._invoke = wired.invoke
+        self._copy: Callable[[Any], Any] | None = None
+        self.call: Callable[[Any, Any], Any] = self._async_call() if wired.step.is_async else self._sync_call()
+
+    def copy_input(self) -> None:
+        """Give each attempt a copy of what the step takes, because a policy may make more than one."""
         # What several steps take is copied for each of them in any case.
-        self._keys = [fill.key for fill in wired.fills if fill.key is not None]
-        self.copies = True
-        self.call: Callable[[Any, Any], Any] = self._async_attempt if wired.step.is_async else self._attempt
+        keys = [fill.key for fill in self._wired.fills if fill.key is not None]
+        self._copy = hand_out
+        if self._wired.takes_assets:
+            self._copy = lambda assets: {key: hand_out(assets[key]) for key in keys if key in assets}
 
-    def _attempt(self, data: Any, ctx: PolicyContext) -> Any:
-        view = self._started(ctx)
-        try:
-            output = self._invoke(self._given(data) if self.copies else data, view)
-        except BaseException as error:
-            ctx.fail(view, error)
-            raise
-        ctx.succeed(view)
-        return output
+    # Functions and not methods, because what they use is then at hand: they are called for every attempt.
 
-    async def _async_attempt(self, data: Any, ctx: PolicyContext) -> Any:
-        view = self._started(ctx)
-        try:
-            output = await self._invoke(self._given(data) if self.copies else data, view)
-        except BaseException as error:
-            ctx.fail(view, error)
-            raise
-        ctx.succeed(view)
-        return output
+    def _sync_call(self) -> Callable[[Any, Any], Any]:
+        hooks, invoke = self._hooks, self._wired.invoke
 
-    def _started(self, ctx: PolicyContext) -> StepContext:
-        view = ctx.begin()
-        hooks = self._hooks
-        if hooks.before_step is not None:
-            hooks.before_step(self._experiment, self._wired.step, view)
-            forget_reads(view)
-        return view
+        def attempt(data: Any, ctx: PolicyContext) -> Any:
+            view = ctx.begin()
+            if hooks.before_step is not None:
+                self._prepare(view)
+            try:
+                # Copied inside the attempt, so that a copy that takes long counts as part of it.
+                copy = self._copy
+                output = invoke(data if copy is None or type(data) in SHARED_TYPES else copy(data), view)
+            except BaseException as error:
+                ctx.fail(view, error)
+                raise
+            ctx.succeed(view)
+            return output
 
-    def _given(self, data: Any) -> Any:
-        if isinstance(data, Assets):
-            return {key: hand_out(data[key]) for key in self._keys if key in data}
-        return hand_out(data)
+        return attempt
+
+    def _async_call(self) -> Callable[[Any, Any], Any]:
+        hooks, invoke = self._hooks, self._wired.invoke
+
+        async def attempt(data: Any, ctx: PolicyContext) -> Any:
+            view = ctx.begin()
+            if hooks.before_step is not None:
+                self._prepare(view)
+            try:
+                copy = self._copy
+                output = await invoke(data if copy is None or type(data) in SHARED_TYPES else copy(data), view)
+            except BaseException as error:
+                ctx.fail(view, error)
+                raise
+            ctx.succeed(view)
+            return output
+
+        return attempt
+
+    def _prepare(self, view: StepContext) -> None:
+        assert self._hooks.before_step is not None
+        self._hooks.before_step(self._experiment, self._wired.step, view)
+        forget_reads(view)
 
 
 def failure_reporter(

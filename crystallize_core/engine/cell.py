@@ -11,8 +11,9 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from crystallize_core.context import StepContext, forget_reads
-from crystallize_core.engine.returns import PLAIN_TYPES
-from crystallize_core.engine.step_run import Awaiting, StepRun, received, report, run_step
+from crystallize_core.engine.attempt import PolicyContext
+from crystallize_core.engine.returns import PLAIN_TYPES, is_awaitable
+from crystallize_core.engine.step_run import Awaiting, StepRun, received, refuse_stray, report, run_step, settled
 from crystallize_core.errors import HookError, StepError, describe
 from crystallize_core.state import CellState
 
@@ -41,22 +42,30 @@ def run_chain(
     before, after = plan.hooks.before_step, plan.hooks.after_step
     experiment, clock, spent = plan.experiment, perf_counter_ns, durations.append
     start = clock()
-    for planned, name, invoke, is_plain in plan.rows:
+    for planned, name, call, policy in plan.rows:
         ctx: Any = None
         rows = done = None
-        if is_plain and observer is None:
-            ctx = StepContext(_state=state, step_name=name)
+        if call is not None and observer is None:
             try:
-                if before is not None:
-                    before(experiment, planned.step, ctx)
-                    if ctx._reads is not None:  # noqa: SLF001 - what hooks read is not the step's doing
-                        forget_reads(ctx)
-                data = invoke(data, ctx)
+                if policy is None:
+                    ctx = StepContext(_state=state, step_name=name)
+                    if before is not None:
+                        before(experiment, planned.step, ctx)
+                        if ctx._reads is not None:  # noqa: SLF001 - what hooks read is not the step's doing
+                            forget_reads(ctx)
+                    data = call(data, ctx)
+                else:
+                    ctx = PolicyContext(_state=state, step_name=name, _failed=planned.report)
+                    data = call(data, ctx)
+                    if type(data) not in PLAIN_TYPES and is_awaitable(data):
+                        refuse_stray(planned)
+                        data = yield data
+                    ctx = settled(ctx)
                 if type(data) not in PLAIN_TYPES:
                     done = StepRun(ctx)
                     yield from received(plan, planned, done, data)
             except Exception as error:  # noqa: BLE001 - raised again with its address
-                if not isinstance(error, HookError):
+                if policy is None and not isinstance(error, HookError):
                     report(planned, ctx, error)
                 failure = failure_of(planned, error)
                 raise failure from failure.__cause__

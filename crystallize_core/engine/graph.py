@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from crystallize_core.assets import Assets
 from crystallize_core.context import StepContext, forget_reads
+from crystallize_core.engine.attempt import PolicyContext
 from crystallize_core.engine.cell import failure_of
-from crystallize_core.engine.returns import PLAIN_TYPES
+from crystallize_core.engine.returns import PLAIN_TYPES, is_awaitable
 from crystallize_core.engine.side_by_side import side_by_side
-from crystallize_core.engine.step_run import Awaiting, StepRun, received, report, run_step
+from crystallize_core.engine.step_run import Awaiting, StepRun, received, refuse_stray, report, run_step, settled
 from crystallize_core.errors import HookError, describe
 from crystallize_core.state import CellState
 
@@ -202,10 +203,10 @@ def _in_sequence(cell: GraphCell) -> Awaiting:
     before, after, experiment = plan.hooks.before_step, plan.hooks.after_step, plan.experiment
     clock, spent, fates = perf_counter_ns, cell.durations.append, cell.fates
     start = clock()
-    for planned, name, invoke, is_plain in plan.rows:
+    for planned, name, call, policy in plan.rows:
         if fates and cell.is_left_out(planned):
             continue
-        if not is_plain or observer is not None or after is not None:
+        if call is None or observer is not None or after is not None:
             if observer is not None:
                 observer.starts(planned, state, assets)
             done = yield from run_step(plan, planned, state, assets)
@@ -213,12 +214,21 @@ def _in_sequence(cell: GraphCell) -> Awaiting:
             cell.commit(planned, done)
             start = clock()
             continue
-        ctx = StepContext(_state=state, step_name=name)
+        ctx: Any = None
         try:
-            if before is not None:
-                before(experiment, planned.step, ctx)
-                forget_reads(ctx)
-            output = invoke(assets, ctx)
+            if policy is None:
+                ctx = StepContext(_state=state, step_name=name)
+                if before is not None:
+                    before(experiment, planned.step, ctx)
+                    forget_reads(ctx)
+                output = call(assets, ctx)
+            else:
+                ctx = PolicyContext(_state=state, step_name=name, _failed=planned.report)
+                output = call(assets, ctx)
+                if type(output) not in PLAIN_TYPES and is_awaitable(output):
+                    refuse_stray(planned)
+                    output = yield output
+                ctx = settled(ctx)
             if type(output) not in PLAIN_TYPES:
                 done = StepRun(ctx)
                 yield from received(plan, planned, done, output)
@@ -230,7 +240,7 @@ def _in_sequence(cell: GraphCell) -> Awaiting:
                     ctx._open_stage().metrics.extend(done.rows)  # noqa: SLF001 - the engine is who stages
         except Exception as error:  # noqa: BLE001 - what it means is decided where it is committed
             done = StepRun(ctx)
-            done.error = _reported(planned, ctx, error)
+            done.error = error if policy is not None else _reported(planned, ctx, error)
             cell.commit(planned, done)
             start = clock()
             continue

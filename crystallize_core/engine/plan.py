@@ -57,10 +57,10 @@ class PlannedStep:
     promised: Mapping[str, type[Asset]] = attrs.field(factory=dict)
 
     @property
-    def is_plain(self) -> bool:
-        """Whether nothing but a call of the function has to happen when it runs."""
-        has_more = self.promised or self.wired.guards or self.wired.split is not None
-        return self.cache is None and self.policy is None and not has_more
+    def call(self) -> Callable[[Any, Any], Any] | None:
+        """What an inner loop calls: the step or the policies around it; None where more than that has to happen."""
+        has_more = self.promised or self.wired.guards or self.wired.split is not None or self.cache is not None
+        return None if has_more else self.policy or self.invoke
 
 
 @attrs.frozen
@@ -71,11 +71,11 @@ class Plan:
     hooks: HookCalls
     experiment: Any
     is_chain: bool = True
-    rows: tuple[tuple[PlannedStep, str, Any, bool], ...] = attrs.field(init=False, repr=False)
+    rows: tuple[tuple[PlannedStep, str, Any, Any], ...] = attrs.field(init=False, repr=False)
     """What the inner loops need of each step, as a tuple: unpacking it is cheaper than four attributes."""
 
     def __attrs_post_init__(self) -> None:
-        rows = tuple((planned, planned.name, planned.invoke, planned.is_plain) for planned in self.steps)
+        rows = tuple((planned, planned.name, planned.call, planned.policy) for planned in self.steps)
         object.__setattr__(self, "rows", rows)
 
 
@@ -146,7 +146,7 @@ def _composed(wired: WiredStep, hooks: HookCalls, experiment: Any) -> Callable[[
     """The policies of all plugins around one attempt; the first plugin of the stack is the outermost."""
     attempts = Attempts(wired, hooks, experiment)
     attempt = call = attempts.call
-    attempts.copies = False
+    is_single = True
     # The innermost is asked first, because each gets what it is to be put around.
     for plugin, wrapper in reversed(list(hooks.wrappers())):
         found = wrapper(experiment, wired.step, call)
@@ -159,7 +159,9 @@ def _composed(wired: WiredStep, hooks: HookCalls, experiment: Any) -> Callable[[
             raise PluginError(message, plugin=plugin.name, hook="wrap_step", step=wired.name)
         call = found
         if getattr(found, "single_attempt", False) is not True:
-            attempts.copies = True
+            is_single = False
+    if not is_single:
+        attempts.copy_input()
     return None if call is attempt else call
 
 

@@ -32,7 +32,17 @@ if TYPE_CHECKING:
     from crystallize_core.cache import Lookup
     from crystallize_core.engine.plan import Plan, PlannedStep
 
-__all__ = ["Awaiting", "StepRun", "given_to", "received", "report", "run_step"]
+__all__ = [
+    "Awaiting",
+    "StepRun",
+    "given_to",
+    "policy_context",
+    "received",
+    "refuse_stray",
+    "report",
+    "run_step",
+    "settled",
+]
 
 Awaiting = Generator[Any, Any, Any]
 """Yields awaitables, is sent what they came to, returns a result."""
@@ -125,7 +135,14 @@ def _output(plan: Plan, planned: PlannedStep, state: CellState, data: Any, done:
             cache.keep_found(lookup)
             return
     if planned.policy is not None:
-        output = yield from _run_policy(planned, state, data, done)
+        # While it runs and where it fails, this is the view, which knows how many attempts there were.
+        done.ctx = outer = policy_context(planned, state)
+        output = planned.policy(data, outer)
+        if type(output) not in PLAIN_TYPES and is_awaitable(output):
+            refuse_stray(planned)
+            output = yield output
+        done.ctx = settled(outer)
+        done.has_fallback = done.ctx is outer
     else:
         if plan.hooks.before_step is not None:
             plan.hooks.before_step(plan.experiment, planned.step, done.ctx)
@@ -176,32 +193,39 @@ def _store(plan: Plan, done: StepRun, asset: Asset, name: str) -> None:
     plan.hooks.first("store_asset", plan.experiment, asset.named(name), done.ctx)
 
 
-def _run_policy(planned: PlannedStep, state: CellState, data: Any, done: StepRun) -> Generator[Any, Any, Any]:
-    """Run a step through its policies; the view of the attempt that counts becomes that of the step."""
-    # While it runs and where it fails, this is the view, which knows how many attempts there were.
-    done.ctx = outer = PolicyContext(state, planned.name, planned.report)
-    assert planned.policy is not None
-    output = planned.policy(data, outer)
-    if type(output) not in PLAIN_TYPES and is_awaitable(output):
-        if not planned.step.is_async:
-            message = (
-                f"step {planned.name!r} is a plain function that returned something to await, which its policies "
-                f"cannot watch over; write it as `async def`"
-            )
-            raise DefinitionError(message)
-        output = yield output
+def policy_context(planned: PlannedStep, state: CellState) -> PolicyContext:
+    """What the policies of a step see of one execution."""
+    outer: PolicyContext = PolicyContext(_state=state, step_name=planned.name, _failed=planned.report)
+    return outer
+
+
+def settled(outer: PolicyContext) -> StepContext:
+    """The view of the attempt that succeeded, with what the policies had to say; without one, that of the policies."""
     winner = outer.winner
     if winner is None:
-        done.has_fallback = True
-        return output
-    extra = outer._stage  # noqa: SLF001 - what the policies themselves had to say
+        return outer
+    extra = outer._stage  # noqa: SLF001 - the engine is who stages
     if extra is not None:
         stage = winner._open_stage()  # noqa: SLF001 - as above
         stage.events += extra.events
         stage.metrics += extra.metrics
         stage.artifacts += extra.artifacts
-    done.ctx = winner
-    return output
+    return winner
+
+
+def refuse_stray(planned: PlannedStep) -> None:
+    """Refuse something to await that a plain function returned.
+
+    Raises:
+        DefinitionError: The step is no `async def`.
+
+    """
+    if not planned.step.is_async:
+        message = (
+            f"step {planned.name!r} is a plain function that returned something to await, which its policies "
+            f"cannot watch over; write it as `async def`"
+        )
+        raise DefinitionError(message)
 
 
 def report(planned: PlannedStep, ctx: StepContext, error: Exception) -> None:

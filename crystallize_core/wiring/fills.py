@@ -91,6 +91,7 @@ class WiredStep:
         single: The key of its one output; None where it has several.
         split: Makes a mapping of what a step with several outputs returned; None where it has one.
         keeps_return: The key under which what it returned is kept besides, where a step takes it as `data`.
+        takes_assets: Whether `invoke` takes everything that was made so far, as in a graph, and not the data of a chain.
         group: The unit of its execution group that it runs in, such as `prepare_0`.
 
     """
@@ -104,6 +105,7 @@ class WiredStep:
     single: Hashable = None
     split: Callable[[Any], Mapping[Any, Any]] | None = attrs.field(default=None, repr=False)
     keeps_return: Hashable = None
+    takes_assets: bool = False
     group: str | None = None
 
     @property

@@ -213,6 +213,7 @@ class GraphWiring:
             single=None if has_several else whole,
             split=splitter(name, step.outputs) if has_several else None,
             keeps_return=whole if has_several and (whole in needed or self._sources.retained) else None,
+            takes_assets=True,
             group=group,
         )
 
