@@ -92,7 +92,10 @@ class Pipeline:
         self.keep_runs: int = _at_least("keep_runs", keep_runs, 1) or 1
         self.steps: list[PipelineStep] = [as_step(step, f"pipeline step {at}") for at, step in enumerate(given, 1)]
         if not self.steps and not isinstance(steps, str):
-            message = "a pipeline needs at least one step"
+            message = (
+                "a pipeline needs at least one step; one that gets its steps later is given a name in their place: "
+                'Pipeline("etl").add_step(...)'
+            )
             raise DefinitionError(message)
         self._last: tuple[Mapping[str, Any], ...] = ()
         self._policies: HookCalls | None = None
@@ -256,7 +259,10 @@ class Pipeline:
         """
         checkpoints = self.checkpoints()
         if checkpoints is None:
-            message = f"pipeline {self.name!r} keeps no checkpoints, so that no run of it can be run again"
+            message = (
+                f"pipeline {self.name!r} keeps no checkpoints, so that no run of it can be run again; make it with "
+                f"checkpoint=True"
+            )
             raise DefinitionError(message)
         given = checkpoints.given(run_id)
         fresh = (
@@ -292,7 +298,10 @@ class Pipeline:
         fresh: frozenset[str] = frozenset(),
     ) -> PipelineRun:
         if not isinstance(resume, (bool, str)):
-            message = f"resume must be a bool or the id of a run, found {resume!r}"
+            message = (
+                f"resume must be True for the newest run, False, or the id of a run as text; found {resume!r} in a run "
+                f"of pipeline {self.name!r}"
+            )
             raise DefinitionError(message)
         stack = resolve(executor=executor)
         narrator = Narrator(len(self.steps), verbose=verbose, progress=progress, logger=logger)
@@ -323,14 +332,20 @@ class Pipeline:
         }
         wrong = [name for name, value in given.items() if value is not None]
         if wrong:
-            message = f"{', '.join(wrong)} go with data, as in run(data, ctx); without data, a run is given inputs= and context="
+            message = (
+                f"pipeline {self.name!r} is run without data, which does not go with {'=, '.join(wrong)}=; write "
+                f"run(data, ctx, ...), or give a run without data inputs= and context="
+            )
             raise DefinitionError(message)
 
     def _refuse_named(self, *values: Any) -> None:
         names = ("inputs", "context", "debug", "resume", "raise_on_error", "executor")
         wrong = [name for name, value in zip(names, values, strict=True) if value not in (None, False)]
         if wrong:
-            message = f"{', '.join(wrong)} go with a run without data: run(inputs={{'data': ...}}) is given it by name"
+            message = (
+                f"pipeline {self.name!r} is run with data, which does not go with {'=, '.join(wrong)}=; write "
+                f"run(inputs={{'data': ...}}, ...) to give it the data by name"
+            )
             raise DefinitionError(message)
 
     def _work(

@@ -98,7 +98,10 @@ class PipelineRun:
         caching: Caching = self._pipeline.caching()
         if self._checkpoints is None:
             if resume:
-                message = f"pipeline {self._pipeline.name!r} keeps no checkpoints, so that no run of it can be resumed"
+                message = (
+                    f"pipeline {self._pipeline.name!r} keeps no checkpoints, so that no run of it can be resumed; make "
+                    f"it with checkpoint=True"
+                )
                 raise RunError(message)
             return caching
         earlier = self._checkpoints.store(resume if isinstance(resume, str) else None) if resume else None
@@ -192,7 +195,9 @@ def _first(of_cell: CrystallizeError | None, of_run: CrystallizeError | None) ->
         of_cell.add_note(f"and: {of_run}")
     found = of_cell or of_run
     if isinstance(found, StepError):  # there is one replicate and one condition, of which nobody has heard
-        found.address = {word: value for word, value in found.address.items() if word not in ("replicate", "condition")}
+        words = {"experiment": "pipeline", "replicate": None, "condition": None}
+        kept = {words.get(word, word): value for word, value in found.address.items()}
+        found.address = {word: value for word, value in kept.items() if word is not None}
     return found
 
 

@@ -273,7 +273,7 @@ class StepCache:
         inputs = {fill.parameter: _value_of(fill, data) for fill in fills if fill.source not in _NO_INPUT}
         found = self._own_key(self._wired.step, inputs, MappingProxyType(state.values))
         if not isinstance(found, str):
-            message = f"the cache function of step {self._name!r} must return text, found {type(found).__qualname__}"
+            message = f"the cache function of step {self._name!r} must return text, found {type(found).__qualname__} {found!r:.80}"
             raise DefinitionError(message, step=self._name)
         return found
 

@@ -86,7 +86,7 @@ def test_all_options_at_once():
     def learn(rows, rate: float):
         return len(rows) * rate
 
-    assert (learn.inputs, learn.outputs) == (("rows",), ("fitted",))
+    assert (list(learn.inputs), list(learn.outputs)) == (["rows"], ["fitted"])
     assert (learn.cache, learn.retry, learn.timeout, learn.execution_group) == ("input_hash", 3, 3600, "fitting")
     assert learn.resources == {"gpu": 1, "memory": "16Gi"}
 

@@ -1,0 +1,125 @@
+"""What a pipeline says when it is used in a way that it cannot be used: who, what was found, what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from crystallize_core import DefinitionError, FrozenContext, Pipeline, RunError, StepError, step
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """The cache and the runs of a test stay with it."""
+    monkeypatch.setenv("CRYSTALLIZE_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("CRYSTALLIZE_AUTOLOAD", "0")
+
+
+@step
+def count(rows):
+    return len(rows)
+
+
+def _said(error, action):
+    with pytest.raises(error) as caught:
+        action()
+    return str(caught.value)
+
+
+def test_what_goes_with_data_is_refused_without():
+    """All of it at once, with both ways to write it."""
+    pipeline = Pipeline([count], name="counting")
+    found = _said(DefinitionError, lambda: pipeline.run(inputs={"rows": []}, ctx=FrozenContext(), rep=1))
+    assert found == (
+        "pipeline 'counting' is run without data, which does not go with ctx=, rep=; write run(data, ctx, ...), or "
+        "give a run without data inputs= and context="
+    )
+
+
+def test_what_goes_without_data_is_refused_with_it():
+    """The data has a name then."""
+    pipeline = Pipeline([count], name="counting")
+    assert _said(DefinitionError, lambda: pipeline.run([1], debug=True, inputs={"rows": []})) == (
+        "pipeline 'counting' is run with data, which does not go with inputs=, debug=; write "
+        "run(inputs={'data': ...}, ...) to give it the data by name"
+    )
+
+
+def test_a_run_to_resume_is_named_by_its_id():
+    """Or is the newest one."""
+    pipeline = Pipeline([count], name="counting")
+    assert _said(DefinitionError, lambda: pipeline.run(inputs={"rows": []}, resume=3)) == (
+        "resume must be True for the newest run, False, or the id of a run as text; found 3 in a run of pipeline 'counting'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("again", "error", "word"),
+    [
+        (lambda pipeline: pipeline.rerun("x"), DefinitionError, "run again"),
+        (lambda pipeline: pipeline.run(inputs={"rows": []}, resume=True), RunError, "resumed"),
+    ],
+)
+def test_a_pipeline_without_checkpoints_says_how_to_have_some(again, error, word):
+    """Whoever wants to go on from an earlier run."""
+    pipeline = Pipeline([count], name="counting", checkpoint=False)
+    assert _said(error, lambda: again(pipeline)) == (
+        f"pipeline 'counting' keeps no checkpoints, so that no run of it can be {word}; make it with checkpoint=True"
+    )
+
+
+def test_what_a_run_was_given_has_to_be_given_again_where_it_cannot_be_pickled():
+    """To the same run."""
+
+    @step
+    def call(function):
+        return function()
+
+    pipeline = Pipeline([call], name="calling")
+    done = pipeline.run(inputs={"function": lambda: 1})
+    assert _said(RunError, lambda: pipeline.rerun(done.run_id)) == (
+        f"what run {done.run_id!r} of pipeline 'calling' was given cannot be read back, because it cannot be pickled or "
+        f"its file is damaged; give it again: run(inputs=..., context=..., resume={done.run_id!r})"
+    )
+
+
+def test_a_failed_step_is_addressed_by_its_pipeline():
+    """There is no experiment of which anybody has heard."""
+
+    @step
+    def fails():
+        raise ValueError("no")
+
+    result = Pipeline([fails], name="failing").run()
+    assert _said(StepError, result.raise_for_status) == (
+        "step 'fails' failed: ValueError: no [pipeline 'failing', step 'fails']"
+    )
+
+
+def test_a_condition_without_a_source_says_what_there_is():
+    """Entries of outputs are known only now, so that this cannot be said before."""
+
+    @step
+    def look():
+        return {"size": 3}
+
+    @step(condition=lambda look, sizes: sizes > 1)
+    def use():
+        return 1
+
+    result = Pipeline([look, use]).run()
+    assert result.step_results["use"].error == (
+        "WiringError: a condition needs 'sizes', which is no parameter of its step, no output, input or context value, "
+        "and no entry of an output that is a mapping; did you mean 'size'?"
+    )
+
+
+def test_a_key_of_the_wrong_type_is_shown():
+    """What the function of a step's own gave."""
+
+    @step(cache=lambda step, inputs, context: 3)
+    def keyed():
+        return 1
+
+    assert Pipeline([keyed]).run().step_results["keyed"].error == (
+        "DefinitionError: the cache function of step 'keyed' must return text, found int 3 [step 'keyed']"
+    )
