@@ -192,7 +192,7 @@ class Pipeline:
             resume: Whether to use what an earlier run came to, as far as it would come to the same again: that of
                 the newest run, or of the run of this id.
             raise_on_error: Whether a step that fails raises when everything else is done.
-            executor: An executor that allows steps side by side, by name or as an object.
+            executor: Who runs steps side by side, by name or as an object: threads under `run`, tasks under `arun`.
 
         Returns:
             The output of the last step, or `(output, records)`; without `data`, a `PipelineResult`.
@@ -204,6 +204,7 @@ class Pipeline:
         """
         if data is _NOTHING:
             self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
+            self._refuse_idle(executor, "thread")
             run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
             return self._returned(run, run.run(), debug=debug, raise_on_error=raise_on_error)
         self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
@@ -236,6 +237,7 @@ class Pipeline:
         """The awaitable form of `run`, on the event loop of the caller."""
         if data is _NOTHING:
             self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
+            self._refuse_idle(executor, "async")
             run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
             return self._returned(run, await run.arun(), debug=debug, raise_on_error=raise_on_error)
         self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
@@ -345,6 +347,19 @@ class Pipeline:
             message = (
                 f"pipeline {self.name!r} is run with data, which does not go with {'=, '.join(wrong)}=; write "
                 f"run(inputs={{'data': ...}}, ...) to give it the data by name"
+            )
+            raise DefinitionError(message)
+
+    def _refuse_idle(self, executor: Any, concurrency: str) -> None:
+        """Refuse an executor that was asked for and would run the steps one after the other all the same."""
+        active = None if executor is None else resolve(executor=executor).executor
+        found = concurrency if active is None else getattr(active.plugin, "concurrency", None) or "process"
+        if active is not None and found not in ("serial", concurrency):
+            ways = {"thread": "run(executor='thread') runs", "async": "await arun(executor='async') runs"}
+            where = "arun" if concurrency == "async" else "run"
+            message = (
+                f"executor {active.name!r} ({found}) cannot run the steps of pipeline {self.name!r} side by side in "
+                f"{where}(); {ways['thread']} them in threads, {ways['async']} them as tasks"
             )
             raise DefinitionError(message)
 

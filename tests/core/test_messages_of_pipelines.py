@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from crystallize_core import DefinitionError, FrozenContext, Pipeline, RunError, StepError, step
+from crystallize_core import BasePlugin, DefinitionError, FrozenContext, Pipeline, RunError, StepError, step
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +52,45 @@ def test_a_run_to_resume_is_named_by_its_id():
     assert _said(DefinitionError, lambda: pipeline.run(inputs={"rows": []}, resume=3)) == (
         "resume must be True for the newest run, False, or the id of a run as text; found 3 in a run of pipeline 'counting'"
     )
+
+
+class _Executor(BasePlugin):
+    """Never asked to run replicates, because a pipeline on its own has one."""
+
+    plugin_name = "mine"
+
+    def __init__(self, concurrency):
+        self.concurrency = concurrency
+
+    def run_experiment_loop(self, experiment, replicate_fn):
+        raise AssertionError
+
+
+@pytest.mark.parametrize("concurrency", ["process", "async"])
+def test_an_executor_that_would_change_nothing_is_refused(concurrency):
+    """It was asked for, and steps would run one after the other all the same."""
+    pipeline = Pipeline([count], name="counting")
+    assert _said(DefinitionError, lambda: pipeline.run(inputs={"rows": []}, executor=_Executor(concurrency))) == (
+        f"executor 'mine' ({concurrency}) cannot run the steps of pipeline 'counting' side by side in run(); "
+        "run(executor='thread') runs them in threads, await arun(executor='async') runs them as tasks"
+    )
+
+
+@pytest.mark.parametrize("concurrency", ["process", "thread"])
+def test_the_same_holds_where_it_is_awaited(concurrency):
+    """Threads would not be used there."""
+    pipeline = Pipeline([count], name="counting")
+    executor = _Executor(concurrency)
+    with pytest.raises(DefinitionError, match=r"side by side in arun\(\)"):
+        asyncio.run(pipeline.arun(inputs={"rows": []}, executor=executor))
+
+
+def test_an_executor_that_fits_runs_the_steps():
+    """Or one that says that it runs one after the other."""
+    pipeline = Pipeline([count], name="counting")
+    inputs = {"rows": [1, 2]}
+    assert [pipeline.run(inputs=inputs, executor=_Executor(way))["count"] for way in ("serial", "thread")] == [2, 2]
+    assert asyncio.run(pipeline.arun(inputs=inputs, executor=_Executor("async")))["count"] == 2
 
 
 @pytest.mark.parametrize(
