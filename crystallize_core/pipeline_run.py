@@ -181,7 +181,7 @@ class PipelineRun:
             duration_seconds=time.perf_counter() - self._began,
             context=self._context,
             record=record,
-            lineage=lineage_of(steps, results, assets, tuple(self._inputs)),
+            lineage=lineage_of(steps, assets, tuple(self._inputs)),
             error=_first(self._outcome.error, failure),
             drawing=drawing_of(self._pipeline.name, self.steps, results),
         )

@@ -73,11 +73,8 @@ class Debugger:
             values |= {parameter: there[key] for parameter, key in keys.items() if key in there}
         lines = [f"step {planned.name}: {result.state} in {result.duration_seconds:.3f} s"]
         for fill in planned.wired.fills:
-            source = result.sources[fill.parameter]
-            if source in ("default", "bound"):
-                values[fill.parameter] = fill.value
             value = f" = {shown(fill.parameter, values[fill.parameter])}" if fill.parameter in values else ""
-            lines.append(f"  {fill.parameter} ← {source}{value}")
+            lines.append(f"  {fill.parameter} ← {fill.words}{value}")
         if done is not None and done.why is not None:
             lines.append(f"  cache: {done.why.words}")
         if result.state in ("ok", "cached"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crystallize_core.assets import Assets
@@ -11,13 +11,11 @@ from crystallize_core.engine.observe import Observer
 from crystallize_core.errors import FingerprintError, describe
 from crystallize_core.fingerprint import code_digest
 from crystallize_core.pipeline_result import Lineage, Origin, StepResult
-from crystallize_core.signature import REQUIRED
 
 if TYPE_CHECKING:
     from crystallize_core.engine.plan import PlannedStep
     from crystallize_core.engine.step_run import StepRun
     from crystallize_core.state import CellState
-    from crystallize_core.wiring import Fill
 
 __all__ = ["Recorder", "lineage_of"]
 
@@ -45,26 +43,25 @@ class Recorder(Observer):
         super().finished(planned, done)
         state = done.ctx._state  # noqa: SLF001 - the engine is who looks behind the view
         self._written[planned.name] = [record for record in state.artifacts if record.step == planned.name]
-        self._keep(planned, state, done, state="cached" if done.hit else "ok", output=done.output)
+        self._keep(planned, done, state="cached" if done.hit else "ok", output=done.output)
 
     def failed(self, planned: PlannedStep, done: StepRun) -> None:
         """A step raised; it left nothing behind."""
         super().failed(planned, done)
         assert done.error is not None
-        state = done.ctx._state  # noqa: SLF001 - as above
-        self._keep(planned, state, done, state="failed", error=describe(done.error), exception=done.error)
+        self._keep(planned, done, state="failed", error=describe(done.error), exception=done.error)
 
     def skipped(self, planned: PlannedStep, state: CellState, reason: str) -> None:
         """A step was left out."""
         super().skipped(planned, state, reason)
-        self._keep(planned, state, None, state="skipped", reason=reason)
+        self._keep(planned, None, state="skipped", reason=reason)
 
     def not_run(self, planned: PlannedStep, state: CellState, reason: str) -> None:
         """A step could not run."""
         super().not_run(planned, state, reason)
-        self._keep(planned, state, None, state="not run", reason=reason)
+        self._keep(planned, None, state="not run", reason=reason)
 
-    def _keep(self, planned: PlannedStep, there: CellState, done: StepRun | None, **fields: Any) -> None:
+    def _keep(self, planned: PlannedStep, done: StepRun | None, **fields: Any) -> None:
         if done is not None:
             fields |= {
                 "duration_seconds": done.nanoseconds / 1e9,
@@ -72,19 +69,10 @@ class Recorder(Observer):
                 "fallback_used": done.has_fallback,
                 "resumed": done.resumed,
             }
-        sources = {fill.parameter: self._source(fill, there.values) for fill in planned.wired.fills}
+        sources = {fill.parameter: fill.words for fill in planned.wired.fills}
         found = self.results[planned.name] = StepResult(planned.name, sources=sources, **fields)
         given = self._given if done is not None and isinstance(self._given, Mapping) else {}
         self._tell(planned, done, found, given)
-
-    def _source(self, fill: Fill, values: Collection[str]) -> str:
-        """Where a parameter came from, in words; the wiring alone does not know which defaults were needed."""
-        if fill.value is not REQUIRED:
-            maker = None if fill.maker is None else self.results.get(fill.maker)
-            is_skipped = maker is not None and maker.state == "skipped"
-            if is_skipped or (fill.source == "context" and fill.place not in values):
-                return "default"
-        return fill.words
 
     def artifacts(self, step: str) -> dict[str, str | None]:
         """Where the artifacts of a step are now, by name."""
@@ -97,9 +85,7 @@ def _attempts(ctx: StepContext) -> int:
     return attempts
 
 
-def lineage_of(
-    steps: tuple[PlannedStep, ...], results: Mapping[str, StepResult], assets: Assets, inputs: tuple[str, ...]
-) -> Lineage:
+def lineage_of(steps: tuple[PlannedStep, ...], assets: Assets, inputs: tuple[str, ...]) -> Lineage:
     """Where everything came from that was made, or given to the run."""
     found: dict[str, Origin] = {name: Origin(_digest(assets, name)) for name in inputs}
     for planned in steps:
@@ -112,8 +98,7 @@ def lineage_of(
             code = code_digest(planned.step.function)
         except FingerprintError:
             code = None
-        result = results.get(planned.name)
-        sources = {} if result is None else result.sources
+        sources = {fill.parameter: fill.words for fill in wired.fills}
         for name in made:
             found[name] = Origin(_digest(assets, name), planned.name, code, sources, taken)
     return found
