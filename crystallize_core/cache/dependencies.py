@@ -13,17 +13,23 @@ from crystallize_core.state import ABSENT, ALL_KEYS, CellState
 if TYPE_CHECKING:
     from crystallize_core.wiring import Fill
 
-__all__ = ["PLUGIN", "current", "names_read", "parameter_name"]
+__all__ = ["PLUGIN", "asked_names", "current", "names_read", "parameter_name"]
 
 _CONTEXT: Final = "context"
 _SERVICE: Final = "service"
 PLUGIN: Final = "plugin"
 _LOOK: Final = "look"
+_ASKED: Final = "asked"
 
 
 def parameter_name(fill: Fill) -> str:
     """The name of the dependency on the context value that fills a parameter."""
     return f"{_CONTEXT}:{fill.place}"
+
+
+def asked_names(answers: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """That these plugins were asked: whether the output depends on what a plugin knows was seen only if it was there."""
+    return {f"{_ASKED}:{plugin}" for plugin in answers}
 
 
 def names_read(ctx: FrozenContext) -> set[str]:
@@ -52,6 +58,8 @@ def current(name: str, step: str, state: CellState, answers: Mapping[str, Mappin
         if isinstance(value, ResourceFactory):
             value = ("resource", value.function)  # its key tells it from others in this process only
         return "absent" if value is ABSENT else content_digest(value)
+    if kind == _ASKED:
+        return "asked"  # a plugin that has gone since, and saw no dependency, is not missed
     if kind == _SERVICE:
         # What a plugin provides (a random stream) may depend on all that tells one step of one cell from another.
         return content_digest([step, *(values.get(part) for part in (REPLICATE_KEY, CONDITION_KEY, SEED_USED_KEY))])

@@ -42,5 +42,7 @@ def _in_words(name: str) -> str:
     kind, _, key = name.partition(":")
     if kind == "service":
         return f"the random numbers or whatever else ctx.{key} gives"
+    if kind == "asked":
+        return f"plugin {key!r}, which was not asked then"
     word = _WORDS.get(kind, kind)
     return f"{word} {key!r}" if key else word

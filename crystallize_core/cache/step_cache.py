@@ -22,7 +22,7 @@ import attrs
 
 from crystallize_core.artifact import ArtifactRecord
 from crystallize_core.assets import Assets
-from crystallize_core.cache.dependencies import PLUGIN, current, names_read, parameter_name
+from crystallize_core.cache.dependencies import PLUGIN, asked_names, current, names_read, parameter_name
 from crystallize_core.cache.reasons import changes, last_name, last_parts
 from crystallize_core.cache.store import CacheWarning, FileStore
 from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY, Event, StepContext
@@ -144,7 +144,10 @@ class StepCache:
             return Lookup()
         view = StepContext(_state=state, step_name=self._name)
         answers = {plugin: found for plugin, found in self._ask(view) if found is not None}
+        asked = asked_names(answers)
         for names in self._recorded(name):
+            if not asked.issubset(names):
+                continue  # it was made where nobody watched for what these plugins know of, such as random numbers
             try:
                 values = {key: current(key, self._name, state, answers) for key in names}
             except (FingerprintError, KeyError):
@@ -190,8 +193,8 @@ class StepCache:
         full = lookup.name
         if self._own_key is None:
             state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
-            asked = {f"{PLUGIN}:{plugin}:{name}" for plugin, found in self._ask(ctx) for name in found or ()}
-            names = sorted(self._filled | names_read(ctx) | asked)
+            said = {f"{PLUGIN}:{plugin}:{name}" for plugin, found in self._ask(ctx) for name in found or ()}
+            names = sorted(self._filled | names_read(ctx) | said | asked_names(lookup.answers))
             try:
                 values = {key: current(key, self._name, state, lookup.answers) for key in names}
             except (FingerprintError, KeyError) as error:
@@ -224,7 +227,7 @@ class StepCache:
         if not self._explains:
             return "there is no entry for this code and input"
         last = last_parts(self._keeps[0].read_text(last_name(self._name)))
-        now = self._parts(data)
+        now = self._parts(data) | dict.fromkeys(asked_names(answers), "asked")
         for name in last.keys() - now.keys():
             with suppress(FingerprintError, KeyError):
                 now[name] = current(name, self._name, state, answers)
@@ -273,7 +276,7 @@ class StepCache:
         inputs = {fill.parameter: _value_of(fill, data) for fill in fills if fill.source not in _NO_INPUT}
         found = self._own_key(self._wired.step, inputs, MappingProxyType(state.values))
         if not isinstance(found, str):
-            message = f"the cache function of step {self._name!r} must return text, found {type(found).__qualname__} {found!r:.80}"
+            message = f"the cache function of step {self._name!r} must return text, found {type(found).__qualname__}"
             raise DefinitionError(message, step=self._name)
         return found
 
