@@ -98,10 +98,7 @@ class PipelineRun:
         caching: Caching = self._pipeline.caching()
         if self._checkpoints is None:
             if resume:
-                message = (
-                    f"pipeline {self._pipeline.name!r} keeps no checkpoints, so that no run of it can be resumed; make "
-                    f"it with checkpoint=True"
-                )
+                message = f"pipeline {self._pipeline.name!r} keeps no checkpoints, so that no run of it can be resumed"
                 raise RunError(message)
             return caching
         earlier = self._checkpoints.store(resume if isinstance(resume, str) else None) if resume else None

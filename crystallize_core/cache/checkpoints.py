@@ -87,10 +87,7 @@ class Checkpoints:
         store = self.store(run_id)
         found = None if store is None else store.read(_GIVEN)
         if found is None:
-            message = (
-                f"what run {run_id!r} of pipeline {self._pipeline!r} was given cannot be read back, because it cannot be "
-                f"pickled or its file is damaged; give it again: run(inputs=..., context=..., resume={run_id!r})"
-            )
+            message = f"what run {run_id!r} was given is not kept, because it cannot be pickled; run it with resume={run_id!r}"
             raise RunError(message)
         return found
 

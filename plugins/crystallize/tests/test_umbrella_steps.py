@@ -348,7 +348,7 @@ def test_debug_says_where_everything_came_from(capsys):
     """On standard error: the parameters with their sources, the cache, what was made."""
 
     @step
-    def learn(rows, rate, extra=7):
+    def learn(rows, rate):
         return len(rows) * rate
 
     learning = Pipeline("learning", context=context(rate=2)).add_steps(read, learn)
@@ -361,7 +361,6 @@ def test_debug_says_where_everything_came_from(capsys):
         "  returns [3, 1, 2]",
         "  rows ← output 'rows' of 'read' = [3, 1, 2]",
         "  rate ← context = 2",
-        "  extra ← default = 7",
         "  cache: a miss: it has not run before",
         "  returns 6",
     ]
