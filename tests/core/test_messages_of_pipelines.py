@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from crystallize_core import BasePlugin, DefinitionError, FrozenContext, Pipeline, StepError, step
+from crystallize_core import BasePlugin, DefinitionError, FrozenContext, Pipeline, StepError, WiringError, step
 
 
 @pytest.fixture(autouse=True)
@@ -129,4 +129,22 @@ def test_a_condition_without_a_source_says_what_there_is():
     assert result.step_results["use"].error == (
         "WiringError: a condition needs 'sizes', which is no parameter of its step, no output, input or context value, "
         "and no entry of an output that is a mapping; did you mean 'size'?"
+    )
+
+
+def test_a_cycle_through_the_data_says_where_that_comes_from():
+    """It is the one name for which it matters which step was added before."""
+
+    @step
+    def use(made):
+        return made
+
+    @step(outputs=["made"])
+    def make(data):
+        return data
+
+    assert _said(WiringError, lambda: Pipeline([use, make], name="round").run(inputs={"data": 1})) == (
+        "pipeline 'round': 1 problem(s)\n"
+        "  steps wait for each other: use -> make -> use ('make' takes 'data' from 'use', which was added before it; "
+        "'use' takes 'made' from 'make')"
     )
