@@ -6,14 +6,17 @@ The decorated thing itself can, as long as the other process can import its modu
 
 from __future__ import annotations
 
+import functools
+import io
 import sys
+import types
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["MainByValue", "by_reference"]
+__all__ = ["MainByValue", "by_reference", "dumped_by_value"]
 
 _main_by_value: Final[ContextVar[bool]] = ContextVar("main_by_value", default=False)
 
@@ -30,6 +33,37 @@ class MainByValue:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         _main_by_value.reset(self._token)
+
+
+def dumped_by_value(value: Any) -> bytes:
+    """Pickled with whatever cannot be found by its name (lambdas, functions inside functions, notebooks) by value.
+
+    Raises:
+        ImportError: cloudpickle is not installed.
+
+    """
+    content = io.BytesIO()
+    _pickler()(content).dump(value)
+    return content.getvalue()
+
+
+@functools.cache
+def _pickler() -> Any:
+    """The pickler of cloudpickle, but one that keeps the file names of functions.
+
+    Since 3.1.3 it replaces them, so that the traceback of a function that failed in a worker has no lines, and its
+    source cannot be found there.
+    """
+    import cloudpickle  # noqa: PLC0415 - comes with executors that need it; the core does without
+
+    reduce_code = cloudpickle.Pickler.dispatch_table[types.CodeType]
+
+    def with_file(code: types.CodeType) -> Any:
+        make, arguments = reduce_code(code)
+        return make, tuple(code.co_filename if argument == "<dynamic-code>" else argument for argument in arguments)
+
+    table = {**cloudpickle.Pickler.dispatch_table, types.CodeType: with_file}
+    return type("Pickler", (cloudpickle.Pickler,), {"dispatch_table": table})
 
 
 def by_reference(item: Any) -> str | None:

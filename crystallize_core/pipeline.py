@@ -396,7 +396,7 @@ class Pipeline:
         known = {str(state.values.get(CONDITION_KEY, BASELINE_CONDITION)): frozenset(state.values)}
         where = "pipeline" if self.name == "pipeline" else f"pipeline {self.name!r}"
         if experiment is not None:
-            hooks, sources = HookCalls(experiment.stack), experiment.sources(known)
+            hooks, sources = HookCalls(experiment.stack, experiment=experiment), experiment.sources(known)
             return compile_plan(self.steps, hooks, experiment, sources=sources, caching=self.caching(), where=where)
         if self._policies is None:
             # Without an experiment there is nothing to observe; what plugins do around a step still holds.

@@ -36,6 +36,7 @@ class StepResult:
         fallback_used: Whether the output is that of a fallback.
         resumed: Whether the output came from an earlier run that was resumed.
         artifacts: Where its artifacts are, by name; None for one that is only in memory.
+        events: The names of the events that it and its policies emitted.
         timestamp: When it ended, in UTC.
         sources: Where each parameter came from, in words.
 
@@ -52,6 +53,7 @@ class StepResult:
     fallback_used: bool = False
     resumed: bool = False
     artifacts: Mapping[str, str | None] = attrs.field(factory=dict)
+    events: tuple[str, ...] = ()
     timestamp: dt.datetime = attrs.field(factory=lambda: dt.datetime.now(dt.UTC))
     sources: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
@@ -92,6 +94,7 @@ class StepResult:
             "fallback_used": self.fallback_used,
             "resumed": self.resumed,
             "artifacts": dict(self.artifacts),
+            "events": list(self.events),
             "artifact_uri": self.artifact_uri,
             "timestamp": self.timestamp.isoformat(),
             "sources": dict(self.sources),

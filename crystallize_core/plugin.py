@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from crystallize_core.asset import Asset
     from crystallize_core.context import Event, FrozenContext
@@ -44,6 +44,18 @@ class BasePlugin:
     def autoload(cls) -> BasePlugin:
         """The instance that is used where the plugin is merely installed and nobody named it."""
         return cls()
+
+    def unneeded_hooks(self, experiment: Any) -> Collection[str]:  # noqa: ARG002 - for those that override it
+        """The hooks of this plugin that a run of this experiment has no use for, which then cost it nothing.
+
+        Asked in every process when a run is prepared, so that a plugin for something that no step asks for is not
+        called for each of a million replicates. The hooks of the definition and the plan are called in any case.
+
+        Args:
+            experiment: The experiment; `experiment.pipeline.steps` are its steps.
+
+        """
+        return ()
 
     # The methods below are never called: a hook is attached only where a subclass overrides it.
 

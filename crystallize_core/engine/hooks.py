@@ -12,11 +12,12 @@ import contextlib
 import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from crystallize_core.errors import DefinitionError, HookError, describe
+from crystallize_core.errors import DefinitionError, HookError, PluginError, describe
 from crystallize_core.hookspecs import HOOKS, UNWINDING
 from crystallize_core.outcome import Note, ReplicateOutcome
 from crystallize_core.stack.attached import ActivePlugin
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["HookCalls"]
 
 _MAPPINGS = frozenset({"step_options", "cache_dependencies", "describe_run"})
+LEFT_OUT: Final = frozenset(HOOKS) - {"init_hook", "run_experiment_loop", "step_options", "wrap_step"}
+"""The hooks that a plugin may have no use for in some run."""
 _ARGUMENTS = {name: tuple(inspect.signature(spec).parameters) for name, spec in HOOKS.items()}
 
 
@@ -77,6 +80,7 @@ class HookCalls:
     Args:
         stack: The plugins.
         only: The hooks that take part; default all.
+        experiment: What is run; plugins may have hooks that it has no use for.
 
     Attributes:
         notes: What was switched off since they were last taken with `take_notes`.
@@ -94,9 +98,10 @@ class HookCalls:
     replicate_done: Callable[..., None] | None
     on_event: Callable[..., None] | None
 
-    def __init__(self, stack: Stack, only: frozenset[str] = frozenset(HOOKS)) -> None:
+    def __init__(self, stack: Stack, only: frozenset[str] = frozenset(HOOKS), experiment: Any = None) -> None:
         self._stack = stack
         self._only = only
+        self._unneeded = {} if experiment is None else {p.name: _unneeded(p, experiment) for p in stack}
         self.notes: list[Note] = list(stack.switched_off)
         self._off = {note.plugin for note in self.notes}
         self._lock = threading.Lock()
@@ -195,7 +200,11 @@ class HookCalls:
         return [implementation for implementation in self._found[key] if implementation.plugin.name not in self._off]
 
     def _looked_up(self, hook: str, *, wrappers: bool) -> list[Implementation]:
-        registered = [r for r in getattr(self._stack.manager.hook, hook).get_hookimpls() if r.wrapper is wrappers]
+        registered = [
+            r
+            for r in getattr(self._stack.manager.hook, hook).get_hookimpls()
+            if r.wrapper is wrappers and hook not in self._unneeded.get(self._stack.by_object(r.plugin).name, ())
+        ]
         place = {plugin.name: at for at, plugin in enumerate(self._stack)}
         turn = -1 if hook in UNWINDING and not wrappers else 1
         registered.sort(key=lambda r: (r.trylast - r.tryfirst, turn * place[self._stack.by_object(r.plugin).name]))
@@ -301,6 +310,29 @@ class HookCalls:
             self._compile()
 
 
+def _unneeded(entry: ActivePlugin, experiment: Any) -> frozenset[str]:
+    """The hooks of a plugin that a run of this experiment has no use for.
+
+    Raises:
+        PluginError: The plugin cannot say, or names something that is no hook of a run.
+
+    """
+    ask = getattr(entry.plugin, "unneeded_hooks", None)
+    if ask is None or isinstance(entry.plugin, ModuleType):
+        return frozenset()
+    address = {"distribution": entry.distribution, "plugin": entry.name}
+    try:
+        found = frozenset(ask(experiment))
+    except Exception as error:
+        message = f"unneeded_hooks of plugin {entry.name!r} raised {describe(error)}"
+        raise PluginError(message, **address) from error
+    wrong = sorted(map(repr, found - LEFT_OUT))
+    if wrong:
+        message = f"unneeded_hooks of plugin {entry.name!r} names {', '.join(wrong)}; it may name: {', '.join(sorted(LEFT_OUT))}"
+        raise PluginError(message, **address)
+    return found
+
+
 def _checked(hook: str, arguments: tuple[Any, ...], answer: Any) -> Any:
     """The answer of a hook.
 
@@ -314,6 +346,8 @@ def _checked(hook: str, arguments: tuple[Any, ...], answer: Any) -> Any:
     if hook == "load_replicate" and answer is not None and answer is not NotImplemented:
         number = answer.replicate if isinstance(answer, ReplicateOutcome) else None
         expected = None if number == arguments[1] else f"the outcome of replicate {arguments[1]}"
+    if hook == "store_asset" and answer is not None and answer is not NotImplemented and not isinstance(answer, str):
+        expected = "a name or a URI"
     if expected is not None:
         found = f"{type(answer).__qualname__} {answer!r}"
         if isinstance(answer, ReplicateOutcome):

@@ -43,7 +43,8 @@ class Recorder(Observer):
         super().finished(planned, done)
         state = done.ctx._state  # noqa: SLF001 - the engine is who looks behind the view
         self._written[planned.name] = [record for record in state.artifacts if record.step == planned.name]
-        self._keep(planned, done, state="cached" if done.hit else "ok", output=done.output)
+        events = tuple(self.records[-1]["events"])
+        self._keep(planned, done, state="cached" if done.hit else "ok", output=done.output, events=events)
 
     def failed(self, planned: PlannedStep, done: StepRun) -> None:
         """A step raised; it left nothing behind."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import pickle
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from crystallize_core.engine.collect import Collector
 from crystallize_core.engine.session import Session
 from crystallize_core.errors import CrystallizeError, NotSendableError, RunError, StepError, WorkerError, describe
 from crystallize_core.outcome import CellOutcome, ReplicateOutcome
-from crystallize_core.pickling import MainByValue
+from crystallize_core.pickling import MainByValue, dumped_by_value
 from crystallize_core.stack.files import loaded_files, reload_files
 
 __all__ = ["ReplicateFunction"]
@@ -141,13 +142,10 @@ def _recipe_of(session: Session) -> bytes:
 
 def _dumps(value: Any) -> bytes:
     """Pickled by value where it must be (scripts, notebooks, lambdas), if cloudpickle is there to do it."""
-    try:
-        import cloudpickle  # noqa: PLC0415 - comes with executors that need it; the core does without
-    except ImportError:
+    if importlib.util.find_spec("cloudpickle") is None:
         return pickle.dumps(value)
     with MainByValue():
-        content: bytes = cloudpickle.dumps(value)
-    return content
+        return dumped_by_value(value)
 
 
 def _what_is_stuck(experiment: Any, error: Exception) -> str:

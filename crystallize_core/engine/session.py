@@ -74,7 +74,7 @@ class Session:
         self.run = run
         self.provenance = provenance
         self._observed = {"none": 0, "first": 1, "all": run.replicates}[provenance]
-        self.hooks = HookCalls(experiment.stack)
+        self.hooks = HookCalls(experiment.stack, experiment=experiment)
         self.conditions = experiment.conditions()
         self.plan = self._plan(caching)
         self.loops = Loops()

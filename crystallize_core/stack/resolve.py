@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from crystallize_core.errors import ConfigurationError, PluginError, StackError, describe, did_you_mean
+from crystallize_core.errors import ConfigurationError, PluginError, StackError, describe, did_you_mean, warn_caller
 from crystallize_core.hookspecs import PROJECT
 from crystallize_core.plugin import BasePlugin
 from crystallize_core.stack import discovery
@@ -280,7 +279,7 @@ class _Resolver:
         for skipped in self.skipped:
             if skipped.error is not None:
                 text = f"installed plugin {skipped.name!r} of {skipped.distribution} is skipped: {skipped.reason}"
-                warnings.warn(text, PluginWarning, stacklevel=2)
+                warn_caller(text, PluginWarning)
 
 
 def _made(loaded: Any, name: str, options: Mapping[str, Any] | None, *, asked: bool) -> Any:

@@ -43,6 +43,8 @@ DISTRIBUTION = {
         """,
     "acme_loud/__init__.py": "",
     "acme_loud/plugin.py": """
+        import threading
+
         import attrs
 
         from crystallize_core import BasePlugin
@@ -53,6 +55,23 @@ DISTRIBUTION = {
 
             def before_replicate(self, ctx):
                 ctx.add("volume", self.volume)
+
+            lock = threading.Lock()
+
+            def step_options(self):
+                return {"gpu_lock": bool}
+
+            def wrap_step(self, step, call):
+                if not step.options.get("gpu_lock"):
+                    return None
+
+                def locked(data, ctx):
+                    with self.lock:
+                        ctx.emit("locked")
+                        return call(data, ctx)
+
+                locked.single_attempt = True
+                return locked
 
             def after_run(self, result):
                 result.add_warning(f"it was {'!' * self.volume}")
@@ -110,6 +129,30 @@ EXPERIMENT = """
     """
 
 
+LOCKED = """
+    import json
+
+    from crystallize_core import Pipeline, step
+
+    @step(outputs=["model"], gpu_lock=True, cache=False)
+    def train():
+        return "fitted"
+
+    @step(gpu_lock="yes", cache=False)
+    def wrong(model):
+        return model
+
+    def problem(pipeline):
+        try:
+            pipeline.run()
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+
+    result = Pipeline("locked").add_step(train).run()
+    print(json.dumps([result["model"], result.step_results["train"].events, problem(Pipeline("wrong").add_steps(train, wrong))]))
+    """
+
+
 @attrs.frozen
 class Environment:
     """A virtual environment with the core from this checkout and the distribution, and a project beside it."""
@@ -117,11 +160,11 @@ class Environment:
     python: Path
     project: Path
 
-    def run(self, configuration: str = "") -> dict:
-        """Run the experiment in a process of this environment, and give what it printed."""
+    def run(self, configuration: str = "", script: str = EXPERIMENT) -> dict:
+        """Run the experiment, or another script, in a process of this environment, and give what it printed."""
         (self.project / "crystallize.toml").write_text(textwrap.dedent(configuration), encoding="utf-8")
         file = self.project / "experiment.py"
-        file.write_text(textwrap.dedent(EXPERIMENT), encoding="utf-8")
+        file.write_text(textwrap.dedent(script), encoding="utf-8")
         done = subprocess.run(
             [self.python, file], cwd=self.project, env=_environ(), capture_output=True, text=True, check=False
         )
@@ -236,8 +279,42 @@ def test_a_stack_that_names_it_has_it_in_its_place(sound):
     assert [name for name, *_ in found["stack"]] == ["loud", "arrivals"]
 
 
+def test_a_step_option_of_its_own_works_and_is_checked(sound):
+    """`@step(gpu_lock=True)` is what its plugin makes of it; a wrong value is refused before anything runs."""
+    assert sound.run(script=LOCKED) == [
+        "fitted",
+        ["locked"],
+        "StepOptionError: pipeline 'wrong':\n  step 'wrong': option gpu_lock: expected bool, found str 'yes'",
+    ]
+
+
+ALONE = """
+    import json
+
+    from crystallize_core import Pipeline, StepOptionError, step
+
+    @step(gpu_lock=True)
+    def train():
+        return "fitted"
+
+    try:
+        Pipeline("locked").add_step(train).run()
+    except StepOptionError as error:
+        print(json.dumps(str(error)))
+    """
+
+
+def test_without_it_the_step_option_is_an_error(sound):
+    """It is never ignored."""
+    assert sound.run('disable = ["loud"]\n', ALONE) == (
+        "pipeline 'locked':\n  step 'train' asks for gpu_lock=True, but nothing in the stack provides 'gpu_lock': "
+        "it has no step options."
+    )
+
+
 def test_the_command_line_knows_it(sound):
     """`crystallize plugins list` shows name, distribution and version."""
+    (sound.project / "crystallize.toml").unlink(missing_ok=True)
     command = sound.python.with_name("crystallize")
     done = subprocess.run(
         [command, "plugins", "list", "--json"],

@@ -16,7 +16,7 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 SNIPPETS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS, ids=["experiment", "parallel_map"])
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=["experiment", "resources", "parallel_map"])
 def test_the_snippets_of_the_readme_run_as_scripts(snippet, tmp_path):
     """What a reader pastes into a file works, without another word."""
     script = tmp_path / "snippet.py"

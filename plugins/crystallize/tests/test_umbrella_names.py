@@ -24,6 +24,7 @@ PLUGINS = {
     "Model": "crystallize_artifacts",
     "ParallelExecution": "crystallize_executors",
     "ProcessExecution": "crystallize_executors",
+    "ResourcesPlugin": "crystallize_executors",
     "RetryPlugin": "crystallize_retries",
     "SeedPlugin": "crystallize_seeding",
     "SerialExecution": "crystallize_executors",

@@ -1,4 +1,7 @@
-"""Executors for Crystallize: serial, threads, processes and asyncio, all with the same result; and `parallel_map`."""
+"""Executors for Crystallize: serial, threads, processes and asyncio, all with the same result.
+
+And what belongs to running on one machine: `parallel_map`, and the step option `resources`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from crystallize_executors.gathering import ItemError
 from crystallize_executors.mapping import parallel_map
 from crystallize_executors.parallel import ParallelExecution
 from crystallize_executors.processes import ProcessExecution
+from crystallize_executors.resources import ResourcesPlugin
 from crystallize_executors.serial import SerialExecution
 from crystallize_executors.threads import ThreadExecution
 
@@ -15,6 +19,7 @@ __all__ = [
     "ItemError",
     "ParallelExecution",
     "ProcessExecution",
+    "ResourcesPlugin",
     "SerialExecution",
     "ThreadExecution",
     "parallel_map",

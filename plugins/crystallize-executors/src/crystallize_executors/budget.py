@@ -11,7 +11,7 @@ import os
 from contextvars import ContextVar
 from typing import Final
 
-__all__ = ["VARIABLE", "budget", "enter_thread", "share", "workers"]
+__all__ = ["VARIABLE", "budget", "enter_thread", "is_one_of_several", "share", "workers"]
 
 VARIABLE: Final = "CRYSTALLIZE_WORKERS"
 """The environment variable with the number of workers that this process and all that it starts may have at work."""
@@ -51,6 +51,11 @@ def share(count: int) -> int:
 def enter_thread(count: int) -> None:
     """Note, in the context of a thread, that it is one of so many; the cores are counted when somebody asks."""
     _beside.set(_beside.get() * count)
+
+
+def is_one_of_several() -> bool:
+    """Whether other threads were started beside this one, to do work of the same kind."""
+    return _beside.get() > 1
 
 
 def _of_process() -> int:

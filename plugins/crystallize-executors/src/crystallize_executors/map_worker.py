@@ -11,7 +11,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from crystallize_core.errors import NotSendableError, RemoteError, describe, safe_str
-from crystallize_core.pickling import MainByValue
+from crystallize_core.pickling import MainByValue, dumped_by_value
 from crystallize_core.stack.files import loaded_files, reload_files
 from crystallize_executors.gathering import name_of
 from crystallize_executors.map_threads import call_plain
@@ -116,10 +116,8 @@ def item_bytes(item: Any) -> bytes:
 
 
 def _by_value(value: Any) -> bytes:
-    import cloudpickle  # noqa: PLC0415 - only who uses processes needs it
-
     with MainByValue():
-        return bytes(cloudpickle.dumps(value))
+        return dumped_by_value(value)
 
 
 def _refusal(part: Any) -> Exception | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+from crystallize_core.pickling import dumped_by_value
+
 __all__ = ["pickled"]
 
 
@@ -13,6 +15,4 @@ def pickled(item: Any) -> bytes:
     try:
         return pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
     except Exception:  # noqa: BLE001 - whatever it was, cloudpickle decides
-        import cloudpickle  # noqa: PLC0415 - hardly ever needed
-
-        return bytes(cloudpickle.dumps(item))
+        return dumped_by_value(item)

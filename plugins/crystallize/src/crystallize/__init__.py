@@ -111,6 +111,7 @@ if TYPE_CHECKING:
         ItemError,
         ParallelExecution,
         ProcessExecution,
+        ResourcesPlugin,
         SerialExecution,
         ThreadExecution,
         parallel_map,
@@ -190,6 +191,7 @@ __all__ = [
     "ReplicateOutcome",
     "ReplicateStream",
     "ResourceRequest",
+    "ResourcesPlugin",
     "Result",
     "RetryPlugin",
     "Row",
@@ -239,7 +241,7 @@ __all__ = [
     "when",
 ]
 
-STANDARD_STACK: Final[Mapping[str, Any]] = {"plugins": ["seeding", "logging", "retries", "artifacts"]}
+STANDARD_STACK: Final[Mapping[str, Any]] = {"plugins": ["seeding", "logging", "resources", "retries", "artifacts"]}
 """What `extends = ["standard"]` in a project's configuration stands for; the outermost comes first."""
 
 _PLUGINS: Final = {
@@ -255,6 +257,7 @@ _PLUGINS: Final = {
     "Model": "crystallize-artifacts",
     "ParallelExecution": "crystallize-executors",
     "ProcessExecution": "crystallize-executors",
+    "ResourcesPlugin": "crystallize-executors",
     "RetryPlugin": "crystallize-retries",
     "SeedPlugin": "crystallize-seeding",
     "SerialExecution": "crystallize-executors",
