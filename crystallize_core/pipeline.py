@@ -103,7 +103,10 @@ class Pipeline:
         self.keep_runs: int = _at_least("keep_runs", keep_runs, 1)
         self.steps: list[PipelineStep] = [as_step(step, f"pipeline step {at}") for at, step in enumerate(given, 1)]
         if not self.steps and not isinstance(steps, str):
-            message = "a pipeline needs at least one step"
+            message = (
+                "a pipeline needs at least one step; one that gets its steps later is given a name in their place: "
+                'Pipeline("etl").add_step(...)'
+            )
             raise DefinitionError(message)
         self._last: tuple[Mapping[str, Any], ...] = ()
         self._policies: HookCalls | None = None
@@ -200,7 +203,7 @@ class Pipeline:
             resume: Whether to use what an earlier run came to, as far as it would come to the same again: that of
                 the newest run, or of the run of this id.
             raise_on_error: Whether a step that fails raises when everything else is done.
-            executor: An executor that allows steps side by side, by name or as an object.
+            executor: Who runs steps side by side, by name or as an object: threads under `run`, tasks under `arun`.
 
         Returns:
             The output of the last step, or `(output, records)`; without `data`, a `PipelineResult`.
@@ -212,6 +215,7 @@ class Pipeline:
         """
         if data is _NOTHING:
             self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
+            self._refuse_idle(executor, "thread")
             run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
             return self._returned(run, run.run(), debug=debug, raise_on_error=raise_on_error)
         self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
@@ -244,6 +248,7 @@ class Pipeline:
         """The awaitable form of `run`, on the event loop of the caller."""
         if data is _NOTHING:
             self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
+            self._refuse_idle(executor, "async")
             run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
             return self._returned(run, await run.arun(), debug=debug, raise_on_error=raise_on_error)
         self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
@@ -267,7 +272,10 @@ class Pipeline:
         """
         checkpoints = self.checkpoints()
         if checkpoints is None:
-            message = f"pipeline {self.name!r} keeps no checkpoints, so that no run of it can be run again"
+            message = (
+                f"pipeline {self.name!r} keeps no checkpoints, so that no run of it can be run again; make it with "
+                f"checkpoint=True"
+            )
             raise DefinitionError(message)
         given = checkpoints.given(run_id)
         missing = [name for name in given["secrets"] if name not in self.parameters]
@@ -310,7 +318,10 @@ class Pipeline:
         fresh: frozenset[str] = frozenset(),
     ) -> PipelineRun:
         if not isinstance(resume, (bool, str)):
-            message = f"resume must be a bool or the id of a run, found {resume!r}"
+            message = (
+                f"resume must be True for the newest run, False, or the id of a run as text; found {resume!r} in a run "
+                f"of pipeline {self.name!r}"
+            )
             raise DefinitionError(message)
         stack = resolve(executor=executor)
         narrator = Narrator(len(self.steps), verbose=verbose, progress=progress, logger=logger)
@@ -338,14 +349,33 @@ class Pipeline:
         }
         wrong = [name for name, value in given.items() if value is not None]
         if wrong:
-            message = f"{', '.join(wrong)} go with data, as in run(data, ctx); without data, a run is given inputs= and context="
+            message = (
+                f"pipeline {self.name!r} is run without data, which does not go with {'=, '.join(wrong)}=; write "
+                f"run(data, ctx, ...), or give a run without data inputs= and context="
+            )
             raise DefinitionError(message)
 
     def _refuse_named(self, *values: Any) -> None:
         names = ("inputs", "context", "debug", "resume", "raise_on_error", "executor")
         wrong = [name for name, value in zip(names, values, strict=True) if value not in (None, False)]
         if wrong:
-            message = f"{', '.join(wrong)} go with a run without data: run(inputs={{'data': ...}}) is given it by name"
+            message = (
+                f"pipeline {self.name!r} is run with data, which does not go with {'=, '.join(wrong)}=; write "
+                f"run(inputs={{'data': ...}}, ...) to give it the data by name"
+            )
+            raise DefinitionError(message)
+
+    def _refuse_idle(self, executor: Any, concurrency: str) -> None:
+        """Refuse an executor that was asked for and would run the steps one after the other all the same."""
+        active = None if executor is None else resolve(executor=executor).executor
+        found = concurrency if active is None else getattr(active.plugin, "concurrency", None) or "process"
+        if active is not None and found not in ("serial", concurrency):
+            ways = {"thread": "run(executor='thread') runs", "async": "await arun(executor='async') runs"}
+            where = "arun" if concurrency == "async" else "run"
+            message = (
+                f"executor {active.name!r} ({found}) cannot run the steps of pipeline {self.name!r} side by side in "
+                f"{where}(); {ways['thread']} them in threads, {ways['async']} them as tasks"
+            )
             raise DefinitionError(message)
 
     def _work(
