@@ -84,7 +84,7 @@ class CrystallizeError(Exception):
 
     Args:
         message: What was found, what was expected and what to do.
-        address: Where it happened, as words: `experiment=`, `replicate=`, `condition=`, `step=`,
+        address: Where it happened, as words: `experiment=`, `pipeline=`, `replicate=`, `condition=`, `step=`,
             `distribution=`, `plugin=`, `hook=`. Readable as attributes and as the mapping `address`.
 
     """

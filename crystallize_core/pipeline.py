@@ -22,7 +22,7 @@ from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.engine.narrator import Debugger, Narrator, post_mortem
 from crystallize_core.engine.plan import Plan, compile_plan
 from crystallize_core.engine.recorder import Recorder
-from crystallize_core.errors import CrystallizeError, DefinitionError, did_you_mean
+from crystallize_core.errors import CrystallizeError, DefinitionError, RunError, did_you_mean
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.parameters import Context
 from crystallize_core.pipeline_result import PipelineResult, picture
@@ -95,14 +95,18 @@ class Pipeline:
             raise DefinitionError(message)
         self.name = "pipeline" if name is None else checked_name(name, "pipeline")
         self.context = _checked_context(context)
-        self.enable_cache, self.checkpoint, self.check_types = enable_cache, checkpoint, check_types
+        self.enable_cache, self.checkpoint = _flag("enable_cache", enable_cache), _flag("checkpoint", checkpoint)
+        self.check_types = _flag("check_types", check_types)
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
-        self.cache_ttl = _at_least("cache_ttl", cache_ttl, 0)
-        self.cache_max_bytes = _at_least("cache_max_bytes", cache_max_bytes, 0)
-        self.keep_runs: int = _at_least("keep_runs", keep_runs, 1) or 1
+        self.cache_ttl = None if cache_ttl is None else _at_least("cache_ttl", cache_ttl, 0, (int, float))
+        self.cache_max_bytes = None if cache_max_bytes is None else _at_least("cache_max_bytes", cache_max_bytes, 0)
+        self.keep_runs: int = _at_least("keep_runs", keep_runs, 1)
         self.steps: list[PipelineStep] = [as_step(step, f"pipeline step {at}") for at, step in enumerate(given, 1)]
         if not self.steps and not isinstance(steps, str):
-            message = "a pipeline needs at least one step"
+            message = (
+                "a pipeline needs at least one step; one that gets its steps later is given a name in their place: "
+                'Pipeline("etl").add_step(...)'
+            )
             raise DefinitionError(message)
         self._last: tuple[Mapping[str, Any], ...] = ()
         self._policies: HookCalls | None = None
@@ -199,7 +203,7 @@ class Pipeline:
             resume: Whether to use what an earlier run came to, as far as it would come to the same again: that of
                 the newest run, or of the run of this id.
             raise_on_error: Whether a step that fails raises when everything else is done.
-            executor: An executor that allows steps side by side, by name or as an object.
+            executor: Who runs steps side by side, by name or as an object: threads under `run`, tasks under `arun`.
 
         Returns:
             The output of the last step, or `(output, records)`; without `data`, a `PipelineResult`.
@@ -211,6 +215,7 @@ class Pipeline:
         """
         if data is _NOTHING:
             self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
+            self._refuse_idle(executor, "thread")
             run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
             return self._returned(run, run.run(), debug=debug, raise_on_error=raise_on_error)
         self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
@@ -243,6 +248,7 @@ class Pipeline:
         """The awaitable form of `run`, on the event loop of the caller."""
         if data is _NOTHING:
             self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
+            self._refuse_idle(executor, "async")
             run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
             return self._returned(run, await run.arun(), debug=debug, raise_on_error=raise_on_error)
         self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
@@ -266,9 +272,19 @@ class Pipeline:
         """
         checkpoints = self.checkpoints()
         if checkpoints is None:
-            message = f"pipeline {self.name!r} keeps no checkpoints, so that no run of it can be run again"
+            message = (
+                f"pipeline {self.name!r} keeps no checkpoints, so that no run of it can be run again; make it with "
+                f"checkpoint=True"
+            )
             raise DefinitionError(message)
         given = checkpoints.given(run_id)
+        missing = [name for name in given["secrets"] if name not in self.parameters]
+        if missing:
+            message = (
+                f"run {run_id!r} of pipeline {self.name!r} was given {', '.join(map(repr, missing))}, and what may be a secret "
+                f"is not stored; put it into the context of the pipeline, or use run(resume={run_id!r}, context=...)"
+            )
+            raise RunError(message)
         fresh = (
             frozenset[str]() if from_step is None else self._downstream(from_step, given["inputs"], given["context"])
         )
@@ -302,7 +318,10 @@ class Pipeline:
         fresh: frozenset[str] = frozenset(),
     ) -> PipelineRun:
         if not isinstance(resume, (bool, str)):
-            message = f"resume must be a bool or the id of a run, found {resume!r}"
+            message = (
+                f"resume must be True for the newest run, False, or the id of a run as text; found {resume!r} in a run "
+                f"of pipeline {self.name!r}"
+            )
             raise DefinitionError(message)
         stack = resolve(executor=executor)
         narrator = Narrator(len(self.steps), verbose=verbose, progress=progress, logger=logger)
@@ -314,11 +333,8 @@ class Pipeline:
         self, run: PipelineRun, result: PipelineResult, *, debug: bool, raise_on_error: bool
     ) -> PipelineResult:
         self._last = tuple(run.recorder.records)
-        for found in result.step_results.values():
-            if found.state == "cached":
-                self._hits += 1
-            elif found.state == "ok":
-                self._misses += 1
+        self._hits += run.recorder.hits
+        self._misses += run.recorder.misses
         if debug:
             post_mortem(result)
         return result.raise_for_status() if raise_on_error else result
@@ -333,14 +349,33 @@ class Pipeline:
         }
         wrong = [name for name, value in given.items() if value is not None]
         if wrong:
-            message = f"{', '.join(wrong)} go with data, as in run(data, ctx); without data, a run is given inputs= and context="
+            message = (
+                f"pipeline {self.name!r} is run without data, which does not go with {'=, '.join(wrong)}=; write "
+                f"run(data, ctx, ...), or give a run without data inputs= and context="
+            )
             raise DefinitionError(message)
 
     def _refuse_named(self, *values: Any) -> None:
         names = ("inputs", "context", "debug", "resume", "raise_on_error", "executor")
         wrong = [name for name, value in zip(names, values, strict=True) if value not in (None, False)]
         if wrong:
-            message = f"{', '.join(wrong)} go with a run without data: run(inputs={{'data': ...}}) is given it by name"
+            message = (
+                f"pipeline {self.name!r} is run with data, which does not go with {'=, '.join(wrong)}=; write "
+                f"run(inputs={{'data': ...}}, ...) to give it the data by name"
+            )
+            raise DefinitionError(message)
+
+    def _refuse_idle(self, executor: Any, concurrency: str) -> None:
+        """Refuse an executor that was asked for and would run the steps one after the other all the same."""
+        active = None if executor is None else resolve(executor=executor).executor
+        found = concurrency if active is None else getattr(active.plugin, "concurrency", None) or "process"
+        if active is not None and found not in ("serial", concurrency):
+            ways = {"thread": "run(executor='thread') runs", "async": "await arun(executor='async') runs"}
+            where = "arun" if concurrency == "async" else "run"
+            message = (
+                f"executor {active.name!r} ({found}) cannot run the steps of pipeline {self.name!r} side by side in "
+                f"{where}(); {ways['thread']} them in threads, {ways['async']} them as tasks"
+            )
             raise DefinitionError(message)
 
     def _work(
@@ -433,7 +468,8 @@ class Pipeline:
     # The cache ----------------------------------------------------------------------------------------
 
     def _cache_folder(self) -> Path:
-        return cache_folder() if self.cache_dir is None else self.cache_dir
+        # A step may change the current folder while the pipeline runs.
+        return (cache_folder() if self.cache_dir is None else self.cache_dir).absolute()
 
     def caching(self) -> Caching:
         """Where outputs are looked for and kept."""
@@ -443,10 +479,10 @@ class Pipeline:
         """The runs that can be resumed; None where none are kept."""
         return Checkpoints(self._cache_folder(), self.name) if self.checkpoint else None
 
-    def tidy_cache(self) -> None:
-        """Throw away what is more than may be cached; called after each run on its own."""
-        if self.enable_cache and self.cache_max_bytes is not None:
-            evict(self._cache_folder(), self.cache_max_bytes)
+    def tidy_cache(self, folder: Path) -> None:
+        """Throw away what is more in a cache than may be there; called after each run on its own."""
+        if self.cache_max_bytes is not None:
+            evict(folder, self.cache_max_bytes)
 
     def cache_stats(self) -> dict[str, Any]:
         """What is cached: `entries`, `bytes`, and both by step; and `hits` and `misses` of this pipeline so far.
@@ -541,9 +577,17 @@ def _checked_inputs(inputs: Any) -> dict[str, Any]:
     return dict(inputs)
 
 
-def _at_least(what: str, value: Any, least: int) -> Any:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least):
-        message = f"{what} must be a number of at least {least}, found {value!r}"
+def _flag(what: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        message = f"{what} must be a bool, found {value!r}"
+        raise DefinitionError(message)
+    return value
+
+
+def _at_least(what: str, value: Any, least: int, kinds: tuple[type, ...] = (int,)) -> Any:
+    number: Any = value
+    if isinstance(value, bool) or not isinstance(value, kinds) or not number >= least:
+        message = f"{what} must be {'an int' if kinds == (int,) else 'a number'} of at least {least}, found {value!r}"
         raise DefinitionError(message)
     return value
 

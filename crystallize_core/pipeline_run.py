@@ -13,7 +13,7 @@ from crystallize_core.cache import Caching, Checkpoints, FileStore
 from crystallize_core.datasource import FunctionSource
 from crystallize_core.drawing import Arrow, Box, Drawing
 from crystallize_core.engine.drive import adrive, drive
-from crystallize_core.engine.recorder import Recorder, lineage_of
+from crystallize_core.engine.recorder import Recorder
 from crystallize_core.engine.run import Run, new_run_id
 from crystallize_core.engine.subject import Subject
 from crystallize_core.errors import CrystallizeError, RunError, StepError, did_you_mean
@@ -87,24 +87,28 @@ class PipelineRun:
         self._inputs, self._context = dict(inputs), {**pipeline.parameters, **context}
         self._id = new_run_id()
         self._checkpoints: Checkpoints | None = pipeline.checkpoints()
+        self._caching, resumed = self._stores(resume, fresh)
         self._subject = _OnItsOwn(pipeline, stack, context, frozenset(inputs))
-        caching = self._caching(resume, fresh)
-        self._run = Run(self._subject, "none", caching=caching, run_id=self._id)
-        if self._checkpoints is not None:  # now that the pipeline can run at all
-            self._checkpoints.begin(self._id, {"inputs": self._inputs, "context": dict(context)})
+        self._run = Run(self._subject, "none", caching=self._caching, run_id=self._id)
+        if self._checkpoints is not None and self._caching.checkpoints is not None:  # now that the pipeline can run
+            given = {"inputs": self._inputs, "context": dict(context)}
+            self._checkpoints.begin(self._caching.checkpoints, given, resumed)
         self._assets = Assets(self._inputs)
         self._began = time.perf_counter()
 
-    def _caching(self, resume: bool | str, fresh: frozenset[str]) -> Caching:  # noqa: FBT001 - passed through
+    def _stores(self, resume: bool | str, fresh: frozenset[str]) -> tuple[Caching, str | None]:  # noqa: FBT001 - passed through
+        """Where outputs are looked for and kept, and the id of the run that this one takes over from."""
         caching: Caching = self._pipeline.caching()
         if self._checkpoints is None:
-            if resume:
+            if resume is not False:
                 message = f"pipeline {self._pipeline.name!r} keeps no checkpoints, so that no run of it can be resumed"
                 raise RunError(message)
-            return caching
-        earlier = self._checkpoints.store(resume if isinstance(resume, str) else None) if resume else None
-        kept = FileStore(self._checkpoints.folder / self._id)
-        return attrs.evolve(caching, checkpoints=kept, earlier=earlier, fresh=fresh)
+            return caching, None
+        resumed = resume if isinstance(resume, str) else self._checkpoints.newest() if resume else None
+        earlier = () if resumed is None else self._checkpoints.stores(resumed)
+        kept = FileStore(self._checkpoints.folder / self._id, beside=caching.store)
+        # What was to run again is not to be found again in the runs before, should this one not get so far.
+        return attrs.evolve(caching, checkpoints=kept, earlier=earlier, fresh=fresh), None if fresh else resumed
 
     @property
     def steps(self) -> tuple[WiredStep, ...]:
@@ -150,12 +154,12 @@ class PipelineRun:
         self._end("interrupted")
 
     def _end(self, state: str) -> None:
-        if self._checkpoints is not None:
+        if self._checkpoints is not None and self._caching.checkpoints is not None:
             states = {name: found.state for name, found in self.recorder.results.items()}
-            record = {"run_id": self._id, "pipeline": self._pipeline.name, "state": state, "steps": states}
-            self._checkpoints.end(self._id, record)
+            self._checkpoints.end(self._caching.checkpoints, state, states)
             self._checkpoints.prune(self._pipeline.keep_runs)
-        self._pipeline.tidy_cache()
+        if self._caching.store is not None:
+            self._pipeline.tidy_cache(self._caching.store.folder)
 
     def _finished(self) -> PipelineResult:
         failure = None
@@ -184,7 +188,7 @@ class PipelineRun:
             duration_seconds=time.perf_counter() - self._began,
             context=self._context,
             record=record,
-            lineage=lineage_of(steps, results, assets, tuple(self._inputs)),
+            lineage=recorder.lineage(steps, assets, self._inputs),
             error=_first(self._outcome.error, failure),
             drawing=drawing_of(self._pipeline.name, self.steps, self._context, results),
         )

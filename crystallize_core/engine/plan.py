@@ -13,6 +13,7 @@ from crystallize_core.cache import Caching, StepCache
 from crystallize_core.engine.attempt import Attempts, failure_reporter
 from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.errors import PluginError, StepOptionError, describe, did_you_mean, safe_str
+from crystallize_core.stack.discovery import PLUGINS, installed
 from crystallize_core.stack.options import check_value
 from crystallize_core.state import ALL_KEYS
 from crystallize_core.step import CORE_OPTIONS, PipelineStep
@@ -141,7 +142,7 @@ def _planned(
         invoke=wired.invoke,
         policy=_composed(wired, hooks, experiment),
         report=failure_reporter(wired, hooks, experiment),
-        cache=caching.of_step(wired, _dependencies(step, hooks, experiment)),
+        cache=caching.of_step(wired, _dependencies(step, hooks, experiment), hooks.implementers("store_asset")),
         promised=promised_types(step, wired.name) if hooks.has("store_asset") else {},
         check=check,
     )
@@ -198,11 +199,18 @@ def _check_options(wired: Sequence[WiredStep], hooks: HookCalls, where: str) -> 
         raise StepOptionError(f"{where}:" + "".join(f"\n  {problem}" for problem in problems))
 
 
+def _provider_hint(distribution: str) -> str:
+    """How to get the plugin of a distribution into the stack."""
+    if any(found.distribution == distribution for found in installed(PLUGINS)):
+        return f"{distribution} is installed, but not active here; `crystallize plugins list` says why"
+    return f"pip install {distribution}"
+
+
 def _option_problem(step: str, name: str, value: Any, claims: Mapping[str, tuple[str, Any]]) -> list[str]:
     if name not in claims:
         hint = did_you_mean(name, [*claims, *PROVIDERS, *CORE_OPTIONS, *ONLY_NAMED])
         if name in PROVIDERS:
-            hint = f"pip install {PROVIDERS[name]}"
+            hint = _provider_hint(PROVIDERS[name])
         elif name in ONLY_NAMED:
             hint = "it goes with @step, whose steps take and make assets by name"
         elif "did you mean" not in hint:

@@ -13,7 +13,7 @@ from keyword import iskeyword
 from typing import Any, Final
 
 from crystallize_core.copying import hand_out, hand_to_each
-from crystallize_core.errors import WiringError
+from crystallize_core.errors import WiringError, did_you_mean
 from crystallize_core.parameters import RunContext
 from crystallize_core.signature import REQUIRED
 from crystallize_core.wiring.fills import Fill
@@ -110,5 +110,12 @@ def entry_of(made: Mapping[Hashable, Any], name: str, keys: Sequence[Hashable]) 
         output = made.get(key)
         if isinstance(output, dict) and name in output:
             return hand_out(output[name])
-    message = f"a condition needs {name!r}, which is no parameter, output, input, context value or entry of an output"
+    entries = [
+        entry for key in keys if isinstance(made.get(key), dict) for entry in made[key] if isinstance(entry, str)
+    ]
+    hint = did_you_mean(name, entries, listing="the outputs before have")
+    message = (
+        f"a condition needs {name!r}, which is no parameter of its step, no output, input or context value, and no "
+        f"entry of an output that is a mapping; {hint}"
+    )
     raise WiringError(message)

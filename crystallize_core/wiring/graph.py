@@ -166,7 +166,8 @@ class GraphWiring:
         takes = []
         for maker, taker in itertools.pairwise(names):
             found = next(f for r in resolved if r.name == taker for f in r.all_fills if f.maker == maker)
-            takes.append(f"{taker!r} takes {found.parameter!r} from {maker!r}")
+            why = ", which was added before it" if found.source == "data" else ""
+            takes.append(f"{taker!r} takes {found.parameter!r} from {maker!r}{why}")
         return f"steps wait for each other: {' -> '.join(names)} ({'; '.join(takes)})"
 
     # Checks ---------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ POSITIONS = "return 2 values in this order"
         ({1, 2}, f"set; {POSITIONS}, or a mapping with these keys"),
         (iter([1, 2]), f"list_iterator; {POSITIONS}, or a mapping with these keys"),
     ],
-    ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
+    ids=lambda given: None if isinstance(given, str) else type(given).__name__,
 )
 def test_anything_else_fails_the_step(value, found):
     """The message says what was declared, what was returned and what to return."""
