@@ -398,8 +398,9 @@ def test_an_input_without_a_parameter_is_refused(parameters, listed):
     ]
 
 
-def test_an_option_that_nothing_provides_is_refused():
+def test_an_option_that_nothing_provides_is_refused(monkeypatch):
     """Each with the line that installs it, what was meant, or where it belongs; all at once."""
+    monkeypatch.setattr("crystallize_core.engine.plan.installed", lambda group: [])  # whatever is installed here
     steps = [
         taking("a", retry=3, timeout=5),
         taking("b", resources={"cpu": 1}),
@@ -453,7 +454,7 @@ def test_an_option_that_a_plugin_claims_is_used():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Pipeline([]), "a pipeline needs at least one step"),
+        (lambda: Pipeline([]), 'a pipeline needs at least one step; one that gets its steps later is given a name in their place: Pipeline("etl").add_step(...)'),
         (lambda: Pipeline(5), "Pipeline needs a list of steps or a name, found int 5"),
         (lambda: Pipeline({}), "Pipeline needs a list of steps or a name, found dict {}"),
         (lambda: Pipeline(set()), "Pipeline needs a list of steps or a name, found set set()"),
@@ -484,13 +485,13 @@ def test_an_option_that_a_plugin_claims_is_used():
         ),
         (
             lambda: Pipeline("p").run(1, inputs={"x": 2}, debug=True),
-            "inputs, debug go with a run without data: run(inputs={'data': ...}) is given it by name",
+            "pipeline 'p' is run with data, which does not go with inputs=, debug=; write run(inputs={'data': ...}, ...) to give it the data by name",
         ),
         (
             lambda: Pipeline("p").run(ctx=FrozenContext()),
-            "ctx go with data, as in run(data, ctx); without data, a run is given inputs= and context=",
+            "pipeline 'p' is run without data, which does not go with ctx=; write run(data, ctx, ...), or give a run without data inputs= and context=",
         ),
-        (lambda: Pipeline("p").run(resume=3), "resume must be a bool or the id of a run, found 3"),
+        (lambda: Pipeline("p").run(resume=3), "resume must be True for the newest run, False, or the id of a run as text; found 3 in a run of pipeline 'p'"),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_refused(make, message):
