@@ -263,7 +263,7 @@ class Pipeline:
         if missing:
             message = (
                 f"run {run_id!r} of pipeline {self.name!r} was given {', '.join(map(repr, missing))}, and what may be a secret "
-                f"is not stored; put it into the context of the pipeline, or use run(resume={run_id!r}, context=...)"
+                f"is not stored; put it into the context of the pipeline, or run(inputs=..., context=..., resume={run_id!r})"
             )
             raise RunError(message)
         fresh = (
