@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import attrs
@@ -19,6 +19,7 @@ from crystallize_core.engine.subject import Subject
 from crystallize_core.errors import CrystallizeError, RunError, StepError
 from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 from crystallize_core.pipeline_result import Outputs, PipelineResult, StepResult
+from crystallize_core.signature import REQUIRED
 from crystallize_core.stack.attached import Stack
 from crystallize_core.wiring import WiredStep
 
@@ -184,7 +185,7 @@ class PipelineRun:
             record=record,
             lineage=recorder.lineage(steps, assets, self._inputs),
             error=_first(self._outcome.error, failure),
-            drawing=drawing_of(self._pipeline.name, self.steps, results),
+            drawing=drawing_of(self._pipeline.name, self.steps, self._context, results),
         )
         self._end(result.state)
         return result
@@ -195,13 +196,27 @@ def _first(of_cell: CrystallizeError | None, of_run: CrystallizeError | None) ->
     if of_cell is not None and of_run is not None:
         of_cell.add_note(f"and: {of_run}")
     found = of_cell or of_run
-    if isinstance(found, StepError):  # there is one replicate and one condition, of which nobody has heard
-        found.address = {word: value for word, value in found.address.items() if word not in ("replicate", "condition")}
+    if isinstance(found, StepError):  # nobody has heard of an experiment of one replicate and one condition
+        words = {"experiment": "pipeline"}
+        found.address = {words.get(k, k): v for k, v in found.address.items() if k not in ("replicate", "condition")}
     return found
 
 
-def drawing_of(title: str, steps: tuple[WiredStep, ...], results: Mapping[str, StepResult] | None = None) -> Drawing:
-    """The graph of a pipeline, with what became of each step where that is known."""
+def drawing_of(
+    title: str,
+    steps: tuple[WiredStep, ...],
+    context: Collection[str],
+    results: Mapping[str, StepResult] | None = None,
+) -> Drawing:
+    """The graph of a pipeline, with what became of each step where that is known.
+
+    Args:
+        title: The heading.
+        steps: The steps.
+        context: The names of the parameters that are there.
+        results: What became of the steps, by name; None before a run.
+
+    """
     boxes: dict[str, Box] = {}
     arrows: dict[Arrow, None] = {}
     given: dict[str, Box] = {}
@@ -212,14 +227,19 @@ def drawing_of(title: str, steps: tuple[WiredStep, ...], results: Mapping[str, S
                 label = key if isinstance(fill.key, str) else fill.parameter
                 arrows[Arrow(fill.maker, step.name, label)] = None
             elif fill.source in ("input", "data", "context"):
-                kind = "context" if fill.source == "context" else "input"
+                is_there = fill.source != "context" or key in context
+                if not is_there and fill.value is not REQUIRED:
+                    continue  # it is the default
+                # What is not there before a run may come with it; in a run, a step or a plugin has added it.
+                is_context = fill.source == "context" and (is_there or results is not None)
+                kind = "context" if is_context else "input"
                 name = f"{kind} {key}" if fill.source != "data" or fill.key is not None else "data"
                 given.setdefault(name, Box(name, kind=kind))
                 arrows[Arrow(name, step.name)] = None
         found = None if results is None else results.get(step.name)
         boxes[step.name] = Box(
             step.name,
-            outputs=step.step.outputs,
+            outputs=tuple(step.step.outputs),
             group=step.group,
             is_conditional=bool(step.guards),
             status=None if found is None else found.state,

@@ -58,5 +58,7 @@ def _in_words(name: str) -> str:
         return f"the random numbers or whatever else ctx.{key} gives"
     if kind == _CODE:
         return key or "its bound parameters, outputs or code"
+    if kind == "asked":
+        return f"plugin {key!r}, which was not asked then"
     word = _WORDS.get(kind, kind)
     return f"{word} {key!r}" if key else word

@@ -22,7 +22,15 @@ from typing import TYPE_CHECKING, Any
 from crystallize_core import fingerprint
 from crystallize_core.asset import Asset
 from crystallize_core.assets import Assets
-from crystallize_core.cache.dependencies import ASSET_STORES, NOTHING, PLUGIN, current, names_read, parameter_name
+from crystallize_core.cache.dependencies import (
+    ASSET_STORES,
+    NOTHING,
+    PLUGIN,
+    asked_names,
+    current,
+    names_read,
+    parameter_name,
+)
 from crystallize_core.cache.entry import Entry, Lookup
 from crystallize_core.cache.reasons import changes, last_name, last_parts
 from crystallize_core.cache.store import CacheWarning, FileStore
@@ -104,7 +112,10 @@ class StepCache:
             return Lookup()
         view = StepContext(_state=state, step_name=self._name)
         answers = {plugin: found for plugin, found in self._ask(view) if found is not None}
+        asked = asked_names(answers)
         for names in self._recorded(name):
+            if not asked.issubset(names):
+                continue  # it was made where nobody watched for what these plugins know of, such as random numbers
             try:
                 values = {key: self._current(key, state, answers) for key in names}
             except (FingerprintError, KeyError):
@@ -152,9 +163,9 @@ class StepCache:
         full = lookup.name
         if self._own_key is None:
             state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
-            asked = {f"{PLUGIN}:{plugin}:{name}" for plugin, found in self._ask(ctx) for name in found or ()}
+            said = {f"{PLUGIN}:{plugin}:{name}" for plugin, found in self._ask(ctx) for name in found or ()}
             stored = {ASSET_STORES} if self._has_assets(output) else set()
-            names = sorted(self._filled | names_read(ctx) | asked | stored)
+            names = sorted(self._filled | names_read(ctx) | said | asked_names(lookup.answers) | stored)
             try:
                 values = {key: self._current(key, state, lookup.answers) for key in names}
             except (FingerprintError, KeyError) as error:
@@ -192,7 +203,7 @@ class StepCache:
         if not self._explains:
             return Lookup(None, name, answers, reason="there is no entry for this code and input")
         last = self._last_parts()
-        now = self._parts(data)
+        now = self._parts(data) | dict.fromkeys(asked_names(answers), "asked")
         for part in last.keys() - now.keys():
             with suppress(FingerprintError, KeyError):
                 now[part] = self._current(part, state, answers)

@@ -65,8 +65,9 @@ class Recorder(Observer):
     def failed(self, planned: PlannedStep, done: StepRun) -> None:
         """A step raised; it left nothing behind."""
         super().failed(planned, done)
-        assert done.error is not None
-        self._keep(planned, done, state="failed", error=describe(done.error), exception=done.error)
+        error = done.error
+        assert error is not None
+        self._keep(planned, done, state="failed", error=describe(error), exception=error)
 
     def skipped(self, planned: PlannedStep, state: CellState, reason: str) -> None:
         """A step was left out."""
@@ -111,7 +112,7 @@ class Recorder(Observer):
             if not made:
                 continue
             fills = (fill for fill in wired.fills if fill.key in assets and fill.source != "context")
-            taken = {str(fill.key): _digest(assets, fill.key) for fill in fills}
+            taken = {f.key if isinstance(f.key, str) else f"{f.maker}": _digest(assets, f.key) for f in fills}
             code = self._code.get(planned.name) or code_of(planned.step)
             sources = self.results[planned.name].sources
             for name in made:
