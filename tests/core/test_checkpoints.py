@@ -337,7 +337,9 @@ def test_a_run_that_is_not_there_is_an_error_before_anything_runs(wrong, folder)
 def test_what_cannot_be_a_run_is_refused():
     with pytest.raises(DefinitionError) as caught:
         pipeline().run(resume=3)  # type: ignore[call-overload]
-    assert str(caught.value) == "resume must be a bool or the id of a run, found 3"
+    assert str(caught.value) == (
+        "resume must be True for the newest run, False, or the id of a run as text; found 3 in a run of pipeline 'study'"
+    )
 
 
 def test_a_pipeline_that_keeps_no_checkpoints_says_so(folder):
@@ -349,7 +351,9 @@ def test_a_pipeline_that_keeps_no_checkpoints_says_so(folder):
     assert str(caught.value) == "pipeline 'study' keeps no checkpoints, so that no run of it can be resumed"
     with pytest.raises(DefinitionError) as refused:
         plain.rerun(result.run_id)
-    assert str(refused.value) == "pipeline 'study' keeps no checkpoints, so that no run of it can be run again"
+    assert str(refused.value) == (
+        "pipeline 'study' keeps no checkpoints, so that no run of it can be run again; make it with checkpoint=True"
+    )
 
 
 def test_a_pipeline_that_cannot_run_leaves_no_run_behind(folder):

@@ -330,7 +330,7 @@ def test_debugging_says_everything_on_standard_error(capsys):
         [
             "step load: ok",
             "  path ← input = 'a.csv'",
-            "  size ← default",
+            "  size ← default = 3",
             "  cache: a miss: it has not run before",
             "  returns [0, 1, 2]",
             "step fails: failed",
