@@ -215,7 +215,7 @@ class Pipeline:
         """
         if data is _NOTHING:
             self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
-            self._refuse_idle(executor, "thread")
+            self._refuse_idle(executor)
             run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
             return self._returned(run, run.run(), debug=debug, raise_on_error=raise_on_error)
         self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
@@ -248,7 +248,7 @@ class Pipeline:
         """The awaitable form of `run`, on the event loop of the caller."""
         if data is _NOTHING:
             self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
-            self._refuse_idle(executor, "async")
+            self._refuse_idle(executor)
             run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
             return self._returned(run, await run.arun(), debug=debug, raise_on_error=raise_on_error)
         self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
@@ -282,7 +282,7 @@ class Pipeline:
         if missing:
             message = (
                 f"run {run_id!r} of pipeline {self.name!r} was given {', '.join(map(repr, missing))}, and what may be a secret "
-                f"is not stored; put it into the context of the pipeline, or use run(resume={run_id!r}, context=...)"
+                f"is not stored; put it into the context of the pipeline, or run(inputs=..., context=..., resume={run_id!r})"
             )
             raise RunError(message)
         fresh = (
@@ -365,16 +365,14 @@ class Pipeline:
             )
             raise DefinitionError(message)
 
-    def _refuse_idle(self, executor: Any, concurrency: str) -> None:
+    def _refuse_idle(self, executor: Any) -> None:
         """Refuse an executor that was asked for and would run the steps one after the other all the same."""
         active = None if executor is None else resolve(executor=executor).executor
-        found = concurrency if active is None else getattr(active.plugin, "concurrency", None) or "process"
-        if active is not None and found not in ("serial", concurrency):
-            ways = {"thread": "run(executor='thread') runs", "async": "await arun(executor='async') runs"}
-            where = "arun" if concurrency == "async" else "run"
+        found = "serial" if active is None else getattr(active.plugin, "concurrency", None) or "process"
+        if active is not None and found not in ("serial", "thread", "async"):
             message = (
-                f"executor {active.name!r} ({found}) cannot run the steps of pipeline {self.name!r} side by side in "
-                f"{where}(); {ways['thread']} them in threads, {ways['async']} them as tasks"
+                f"executor {active.name!r} ({found}) cannot run the steps of pipeline {self.name!r} side by side; "
+                f"executor='thread' runs them in threads, executor='async' as tasks of an event loop"
             )
             raise DefinitionError(message)
 

@@ -12,7 +12,7 @@ from crystallize_core.assets import Assets
 from crystallize_core.cache import Caching, Checkpoints, FileStore
 from crystallize_core.datasource import FunctionSource
 from crystallize_core.drawing import Arrow, Box, Drawing
-from crystallize_core.engine.drive import adrive, drive
+from crystallize_core.engine.drive import Loops, adrive, drive
 from crystallize_core.engine.recorder import Recorder
 from crystallize_core.engine.run import Run, new_run_id
 from crystallize_core.engine.subject import Subject
@@ -116,8 +116,15 @@ class PipelineRun:
         return tuple(planned.wired for planned in self._run.session.plan.steps)
 
     def run(self) -> PipelineResult:
-        """Run in this thread."""
+        """Run in this thread; steps that an executor wants as tasks, on an event loop of the run."""
         session = self._run.session
+        if session.task_crew() is not None:
+            loops = Loops()  # not those of the session, which are closed when the run is finished
+            try:
+                result: PipelineResult = loops.run(self.arun())
+            finally:
+                loops.close()
+            return result
         try:
             self._run.start()
             session.set_up()
@@ -128,8 +135,12 @@ class PipelineRun:
         return self._finished()
 
     async def arun(self) -> PipelineResult:
-        """Run on the event loop of the caller."""
+        """Run on the event loop of the caller; steps that an executor wants in threads, without keeping it busy."""
         session = self._run.session
+        if session.thread_crew() is not None:
+            import asyncio  # noqa: PLC0415 - only those who await pay for it
+
+            return await asyncio.to_thread(self.run)
         try:
             self._run.start()
             session.set_up()

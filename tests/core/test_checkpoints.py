@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pickle
@@ -118,6 +119,19 @@ def test_everything_that_an_earlier_run_finished_is_taken_over():
     assert resumed.metrics == {"rows": [3]}
     assert resumed.run_id != cold.run_id
     assert world.calls == {found.name: 1 for found in ALL}
+
+
+def test_an_async_run_and_one_whose_steps_are_async_are_resumed_alike():
+    @step(outputs=["fetched"])
+    async def fetch(text):
+        world("fetch")
+        return text.upper()
+
+    cold = asyncio.run(pipeline(*ALL, fetch).arun())
+    resumed = [asyncio.run(pipeline(*ALL, fetch).arun(resume=True)), pipeline(*ALL, fetch).run(resume=True)]
+    assert [states(result) for result in resumed] == [{**every("resumed"), "fetch": "resumed"}] * 2
+    assert {result.record.digest for result in resumed} == {cold.record.digest}
+    assert world.calls["fetch"] == 1
 
 
 def test_without_resume_everything_runs_again():
@@ -323,7 +337,9 @@ def test_a_run_that_is_not_there_is_an_error_before_anything_runs(wrong, folder)
 def test_what_cannot_be_a_run_is_refused():
     with pytest.raises(DefinitionError) as caught:
         pipeline().run(resume=3)  # type: ignore[call-overload]
-    assert str(caught.value) == "resume must be a bool or the id of a run, found 3"
+    assert str(caught.value) == (
+        "resume must be True for the newest run, False, or the id of a run as text; found 3 in a run of pipeline 'study'"
+    )
 
 
 def test_a_pipeline_that_keeps_no_checkpoints_says_so(folder):
@@ -335,7 +351,9 @@ def test_a_pipeline_that_keeps_no_checkpoints_says_so(folder):
     assert str(caught.value) == "pipeline 'study' keeps no checkpoints, so that no run of it can be resumed"
     with pytest.raises(DefinitionError) as refused:
         plain.rerun(result.run_id)
-    assert str(refused.value) == "pipeline 'study' keeps no checkpoints, so that no run of it can be run again"
+    assert str(refused.value) == (
+        "pipeline 'study' keeps no checkpoints, so that no run of it can be run again; make it with checkpoint=True"
+    )
 
 
 def test_a_pipeline_that_cannot_run_leaves_no_run_behind(folder):
@@ -425,7 +443,7 @@ def test_secrets_that_a_run_was_given_are_not_stored(folder):
         plain.rerun(first.run_id)
     assert str(caught.value) == (
         f"run '{first.run_id}' of pipeline 'study' was given 'api_key', and what may be a secret is not stored; put it into "
-        f"the context of the pipeline, or use run(resume='{first.run_id}', context=...)"
+        f"the context of the pipeline, or run(inputs=..., context=..., resume='{first.run_id}')"
     )
     with_key = pipeline(ask, context={"api_key": "hunter2hunter2"})
     assert with_key.rerun(first.run_id, "ask")["size"] == 23

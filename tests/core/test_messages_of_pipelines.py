@@ -66,31 +66,34 @@ class _Executor(BasePlugin):
         raise AssertionError
 
 
-@pytest.mark.parametrize("concurrency", ["process", "async"])
-def test_an_executor_that_would_change_nothing_is_refused(concurrency):
+def test_an_executor_that_would_change_nothing_is_refused():
     """It was asked for, and steps would run one after the other all the same."""
     pipeline = Pipeline([count], name="counting")
-    assert _said(DefinitionError, lambda: pipeline.run(inputs={"rows": []}, executor=_Executor(concurrency))) == (
-        f"executor 'mine' ({concurrency}) cannot run the steps of pipeline 'counting' side by side in run(); "
-        "run(executor='thread') runs them in threads, await arun(executor='async') runs them as tasks"
+    refusal = (
+        "executor 'mine' (process) cannot run the steps of pipeline 'counting' side by side; executor='thread' runs them "
+        "in threads, executor='async' as tasks of an event loop"
     )
+    inputs, executor = {"rows": []}, _Executor("process")
+    assert _said(DefinitionError, lambda: pipeline.run(inputs=inputs, executor=executor)) == refusal
+    assert _said(DefinitionError, lambda: asyncio.run(pipeline.arun(inputs=inputs, executor=executor))) == refusal
 
 
-@pytest.mark.parametrize("concurrency", ["process", "thread"])
-def test_the_same_holds_where_it_is_awaited(concurrency):
-    """Threads would not be used there."""
+@pytest.mark.parametrize("concurrency", ["serial", "thread", "async"])
+def test_an_executor_of_any_other_kind_runs_the_steps(concurrency):
+    """Under `run`, under `arun`, and under `run` where an event loop is running already."""
     pipeline = Pipeline([count], name="counting")
-    executor = _Executor(concurrency)
-    with pytest.raises(DefinitionError, match=r"side by side in arun\(\)"):
-        asyncio.run(pipeline.arun(inputs={"rows": []}, executor=executor))
+    inputs, executor = {"rows": [1, 2]}, _Executor(concurrency)
+    executor.step_workers = 2
 
+    async def inside():
+        return pipeline.run(inputs=inputs, executor=executor)
 
-def test_an_executor_that_fits_runs_the_steps():
-    """Or one that says that it runs one after the other."""
-    pipeline = Pipeline([count], name="counting")
-    inputs = {"rows": [1, 2]}
-    assert [pipeline.run(inputs=inputs, executor=_Executor(way))["count"] for way in ("serial", "thread")] == [2, 2]
-    assert asyncio.run(pipeline.arun(inputs=inputs, executor=_Executor("async")))["count"] == 2
+    results = [
+        pipeline.run(inputs=inputs, executor=executor),
+        asyncio.run(pipeline.arun(inputs=inputs, executor=executor)),
+        asyncio.run(inside()),
+    ]
+    assert [result["count"] for result in results] == [2, 2, 2]
 
 
 def test_a_pipeline_without_checkpoints_says_how_to_have_some():

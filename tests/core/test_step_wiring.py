@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
 import os
 import subprocess
@@ -398,9 +399,15 @@ def test_an_input_without_a_parameter_is_refused(parameters, listed):
     ]
 
 
-def test_an_option_that_nothing_provides_is_refused(monkeypatch):
+def how_to_have(distribution):
+    """What is said of a plugin that is not active here, with it installed and without."""
+    if any(found.metadata["Name"] == distribution for found in importlib.metadata.distributions()):
+        return f"{distribution} is installed, but not active here; `crystallize plugins list` says why"
+    return f"pip install {distribution}"
+
+
+def test_an_option_that_nothing_provides_is_refused():
     """Each with the line that installs it, what was meant, or where it belongs; all at once."""
-    monkeypatch.setattr("crystallize_core.engine.plan.installed", lambda group: [])  # whatever is installed here
     steps = [
         taking("a", retry=3, timeout=5),
         taking("b", resources={"cpu": 1}),
@@ -412,11 +419,12 @@ def test_an_option_that_nothing_provides_is_refused(monkeypatch):
     with pytest.raises(StepOptionError) as caught:
         Pipeline("p").add_steps(*steps).run()
     nothing = "but nothing in the stack provides"
+    retries, executors = map(how_to_have, ("crystallize-retries", "crystallize-executors"))
     assert str(caught.value).split("\n  ") == [
         "pipeline 'p':",
-        f"step 'a' asks for timeout=5, {nothing} 'timeout': pip install crystallize-retries",
-        f"step 'a' asks for retry=3, {nothing} 'retry': pip install crystallize-retries",
-        f"step 'b' asks for resources={{'cpu': 1}}, {nothing} 'resources': pip install crystallize-executors",
+        f"step 'a' asks for timeout=5, {nothing} 'timeout': {retries}",
+        f"step 'a' asks for retry=3, {nothing} 'retry': {retries}",
+        f"step 'b' asks for resources={{'cpu': 1}}, {nothing} 'resources': {executors}",
         f"step 'c' asks for retri=3, {nothing} 'retri': did you mean 'retry'?",
         f"step 'd' asks for input=['x'], {nothing} 'input': did you mean 'inputs'?",
         f"step 'e' asks for colour='red', {nothing} 'colour': it has no step options.",
@@ -454,7 +462,13 @@ def test_an_option_that_a_plugin_claims_is_used():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Pipeline([]), 'a pipeline needs at least one step; one that gets its steps later is given a name in their place: Pipeline("etl").add_step(...)'),
+        (
+            lambda: Pipeline([]),
+            (
+                "a pipeline needs at least one step; one that gets its steps later is given a name in their place: "
+                'Pipeline("etl").add_step(...)'
+            ),
+        ),
         (lambda: Pipeline(5), "Pipeline needs a list of steps or a name, found int 5"),
         (lambda: Pipeline({}), "Pipeline needs a list of steps or a name, found dict {}"),
         (lambda: Pipeline(set()), "Pipeline needs a list of steps or a name, found set set()"),
@@ -485,13 +499,25 @@ def test_an_option_that_a_plugin_claims_is_used():
         ),
         (
             lambda: Pipeline("p").run(1, inputs={"x": 2}, debug=True),
-            "pipeline 'p' is run with data, which does not go with inputs=, debug=; write run(inputs={'data': ...}, ...) to give it the data by name",
+            (
+                "pipeline 'p' is run with data, which does not go with inputs=, debug=; write run(inputs={'data': ...}, "
+                "...) to give it the data by name"
+            ),
         ),
         (
             lambda: Pipeline("p").run(ctx=FrozenContext()),
-            "pipeline 'p' is run without data, which does not go with ctx=; write run(data, ctx, ...), or give a run without data inputs= and context=",
+            (
+                "pipeline 'p' is run without data, which does not go with ctx=; write run(data, ctx, ...), or give a run "
+                "without data inputs= and context="
+            ),
         ),
-        (lambda: Pipeline("p").run(resume=3), "resume must be True for the newest run, False, or the id of a run as text; found 3 in a run of pipeline 'p'"),
+        (
+            lambda: Pipeline("p").run(resume=3),
+            (
+                "resume must be True for the newest run, False, or the id of a run as text; found 3 in a run of "
+                "pipeline 'p'"
+            ),
+        ),
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_refused(make, message):
