@@ -16,7 +16,7 @@ from crystallize_core.engine.drive import adrive, drive
 from crystallize_core.engine.recorder import Recorder, lineage_of
 from crystallize_core.engine.run import Run, new_run_id
 from crystallize_core.engine.subject import Subject
-from crystallize_core.errors import CrystallizeError, RunError, StepError
+from crystallize_core.errors import CrystallizeError, RunError
 from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 from crystallize_core.pipeline_result import Outputs, PipelineResult, StepResult
 from crystallize_core.stack.attached import Stack
@@ -191,7 +191,7 @@ def _first(of_cell: CrystallizeError | None, of_run: CrystallizeError | None) ->
     if of_cell is not None and of_run is not None:
         of_cell.add_note(f"and: {of_run}")
     found = of_cell or of_run
-    if isinstance(found, StepError):  # there is one replicate and one condition, of which nobody has heard
+    if found is not None:  # there is one replicate and one condition, of which nobody has heard
         found.address = {word: value for word, value in found.address.items() if word not in ("replicate", "condition")}
     return found
 
