@@ -100,6 +100,11 @@ def apart(load):
     return load + 1
 
 
+def graph(*steps: Any) -> Pipeline:
+    """A pipeline of these steps, called `p`, that keeps nothing on the disk."""
+    return Pipeline(steps, name="p", enable_cache=False, checkpoint=False)
+
+
 def fates(result: PipelineResult) -> dict[str, tuple[str, str | None]]:
     """What became of each step, and why."""
     return {name: (found.state, found.error or found.reason) for name, found in result.step_results.items()}
@@ -119,7 +124,7 @@ def raising(error: BaseException, name: str = "raises"):
 
 def test_a_failure_costs_those_that_need_it_and_no_others():
     """Dependents say of whom they needed what; a default is for what was skipped, not for what failed."""
-    result = Pipeline([load, bad, needs_bad, needs_needs_bad, with_default, apart]).run()
+    result = graph(load, bad, needs_bad, needs_needs_bad, with_default, apart).run()
     assert fates(result) == {
         "load": ("ok", None),
         "bad": ("failed", "ValueError: no"),
@@ -134,7 +139,7 @@ def test_a_failure_costs_those_that_need_it_and_no_others():
 
 def test_what_did_not_run_is_neither_successful_nor_cached_nor_skipped():
     """It has no output, no error of its own and no duration."""
-    found = Pipeline([load, bad, needs_bad]).run().step_results["needs_bad"]
+    found = graph(load, bad, needs_bad).run().step_results["needs_bad"]
     assert (found.success, found.cached, found.skipped, found.output) == (False, False, False, None)
     assert (found.error, found.exception, found.duration_seconds, found.retries) == (None, None, 0.0, 0)
 
@@ -142,7 +147,7 @@ def test_what_did_not_run_is_neither_successful_nor_cached_nor_skipped():
 def test_the_failed_step_carries_the_exception_with_its_traceback():
     """It is the very object that the step raised."""
     error = ValueError("no")
-    found = Pipeline([raising(error)]).run().step_results["raises"]
+    found = graph(raising(error)).run().step_results["raises"]
     assert found.exception is error
     assert error.__traceback__ is not None
     assert "in body\n    raise error" in found.to_dict()["traceback"]
@@ -155,7 +160,7 @@ def test_the_first_failure_of_the_plan_is_raised_and_the_others_are_in_its_notes
     def worse(load):
         raise KeyError("key")
 
-    result = Pipeline([worse, load, bad], name="p").run()
+    result = graph(worse, load, bad).run()
     assert list(result.step_results) == ["load", "worse", "bad"]
     assert str(result.error) == "step 'worse' failed: KeyError: 'key' [experiment 'p', step 'worse']"
     assert result.error.__notes__ == ["and: step 'bad' failed: ValueError: no"]
@@ -165,14 +170,14 @@ def test_the_first_failure_of_the_plan_is_raised_and_the_others_are_in_its_notes
 def test_raise_on_error_raises_when_everything_else_is_done():
     """Steps that need nothing of the failed one have run, and the result is on the error."""
     with pytest.raises(StepError, match=r"^step 'bad' failed: ValueError: no \[experiment 'p', step 'bad'\]$") as info:
-        Pipeline([load, bad, apart], name="p").run(raise_on_error=True)
+        graph(load, bad, apart).run(raise_on_error=True)
     assert fates(info.value.result)["apart"] == ("ok", None)
     assert type(info.value.__cause__) is ValueError
 
 
 def test_raise_for_status_raises_or_gives_the_result():
     """Asking twice raises the same error."""
-    fine, failed = Pipeline([load]).run(), Pipeline([load, bad]).run()
+    fine, failed = graph(load).run(), graph(load, bad).run()
     assert fine.raise_for_status() is fine
     for _ in range(2):
         with pytest.raises(StepError) as info:
@@ -189,7 +194,7 @@ def test_given_data_a_graph_raises_as_a_chain_does():
         raise ValueError(data)
 
     with pytest.raises(StepError, match=r"^step 'fails' failed: ValueError: 3 \[step 'fails'\]$"):
-        Pipeline([fails]).run(3)
+        graph(fails).run(3)
 
 
 def test_a_wrong_number_of_outputs_fails_the_step_and_leaves_none_of_them():
@@ -203,7 +208,7 @@ def test_a_wrong_number_of_outputs_fails_the_step_and_leaves_none_of_them():
     def takes(b):
         return b
 
-    result = Pipeline([pair, takes]).run()
+    result = graph(pair, takes).run()
     message = "step 'pair' declares 2 outputs (a, b), returned tuple of 3; return 2 values in this order [step 'pair']"
     assert fates(result) == {
         "pair": ("failed", f"OutputError: {message}"),
@@ -226,7 +231,7 @@ def test_a_failed_step_leaves_nothing_behind():
         ctx.emit("lost")
         raise ValueError
 
-    result = Pipeline([records, fails]).run(inputs={"data": 0})
+    result = graph(records, fails).run(inputs={"data": 0})
     assert result.record.errors.keys() == {"baseline_rep_0"}
     assert [(row.metric, row.value, row.failed) for row in result.record.rows()] == [("kept", 1, True)]
 
@@ -270,7 +275,7 @@ class Frozen(Exception):
 )
 def test_any_exception_is_a_failure_of_its_step_alone(error, text):
     """Whatever it is: it is kept as it is and described, two of them do no harm, and other steps run."""
-    result = Pipeline([raising(error), raising(error, "again"), load], name="p").run()
+    result = graph(raising(error), raising(error, "again"), load).run()
     assert fates(result) == {"raises": ("failed", text), "again": ("failed", text), "load": ("ok", None)}
     assert result.step_results["raises"].exception is error
     assert result.error.message == f"step 'raises' failed: {text}"
@@ -281,7 +286,7 @@ def test_any_exception_is_a_failure_of_its_step_alone(error, text):
 
 def test_failures_survive_pickling_with_their_notes():
     """A cause that cannot be sent is described."""
-    error = pickle.loads(pickle.dumps(Pipeline([raising(Holds()), raising(Frozen(1), "b")], name="p").run().error))
+    error = pickle.loads(pickle.dumps(graph(raising(Holds()), raising(Frozen(1), "b")).run().error))
     assert str(error) == "step 'raises' failed: Holds: holds a lock [experiment 'p', step 'raises']"
     assert error.__notes__ == ["and: step 'b' failed: Frozen: 1"]
     assert type(error.__cause__) is RemoteError
@@ -313,7 +318,7 @@ async def _fails_async():
 def test_an_async_step_that_fails_is_a_failure_like_any_other():
     """Under `run`, and with what stands on it not run."""
     taker = step(cache=False, name="taker")(lambda fails: fails)
-    result = Pipeline([step(cache=False, name="fails")(_fails_async), taker]).run()
+    result = graph(step(cache=False, name="fails")(_fails_async), taker).run()
     assert fates(result) == {
         "fails": ("failed", "ValueError: no"),
         "taker": ("not run", "it needs output 'fails' of 'fails', which failed"),
@@ -334,7 +339,7 @@ def test_an_interruption_propagates_after_the_end_of_the_run(kind):
 
     interrupts.teardown = lambda ctx: torn_down.append("interrupts")
     spy, pipeline = Spy(), Pipeline([load, interrupts, apart], name="p")
-    with pytest.raises(kind, match="^now$"):
+    with pytest.raises(kind, match=r"^now$"):
         pipeline.run(executor=spy)
     assert spy.log == [
         ("before_step", "load"),
@@ -403,7 +408,7 @@ STEPS = [load, bad, SKIPS, apart]
 def test_a_failing_hook_of_an_essential_plugin_ends_the_cell(hook, name, expected):
     """Every step has its entry, those that were not reached say why, and the ends of cell and run are told."""
     spy = Spy(**{hook: name})
-    result = Pipeline(STEPS, name="p").run(executor=spy)
+    result = graph(*STEPS).run(executor=spy)
     assert [found.state for found in result.step_results.values()] == expected
     message = f"hook {hook!r} of plugin 'spy' raised ValueError: broken hook"
     assert str(result.error) == f"{message} [experiment 'p', step {name!r}, plugin 'spy', hook {hook!r}]"
@@ -429,18 +434,19 @@ def test_an_observer_that_fails_is_switched_off_and_costs_no_step():
         essential = False
 
     spy = Watcher(after_step="load")
-    result = Pipeline(STEPS, name="p").run(executor=spy)
+    result = graph(*STEPS).run(executor=spy)
     assert [found.state for found in result.step_results.values()] == ["ok", "failed", "skipped", "ok"]
     assert spy.log == [("before_step", "load"), ("after_step", "load")]
-    assert result.record.warnings == [
+    (warning,) = result.record.warnings
+    assert warning == (
         "plugin 'spy' (local) was switched off for the rest of the run: its hook 'after_step' raised "
         "ValueError: broken hook"
-    ]
+    )
 
 
 def test_a_step_that_raises_a_hook_error_of_its_own_ends_the_cell_like_a_plugin():
     """Whatever such an error says about itself, the rest is accounted for."""
-    result = Pipeline([raising(HookError("mine")), load], name="p").run()
+    result = graph(raising(HookError("mine")), load).run()
     assert fates(result) == {"raises": ("failed", "HookError: mine"), "load": ("not run", "it was not reached: mine")}
 
 
@@ -450,7 +456,7 @@ def test_a_step_that_raises_a_hook_error_of_its_own_ends_the_cell_like_a_plugin(
 def test_plugins_see_each_step_in_the_order_of_the_plan():
     """Before and after what runs, the failure with its attempt, what is skipped; nothing of what did not run."""
     spy = Spy()
-    Pipeline([needs_bad, *STEPS], name="p").run(executor=spy)
+    graph(needs_bad, *STEPS).run(executor=spy)
     assert spy.log == [
         ("before_step", "load"),
         ("after_step", "load"),
