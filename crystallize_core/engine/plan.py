@@ -63,7 +63,7 @@ class PlannedStep:
         return self.cache is None and self.policy is None and not has_more
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Plan:
     """The steps in the order in which they run, with the hooks that are called around them."""
 
