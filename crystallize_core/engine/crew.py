@@ -117,6 +117,7 @@ class _ThreadShift:
             try:
                 found = context.run(self._drive, make(), self._loops)
             except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+                self._abandoned = True  # it ends the cell, and this thread may be quicker than who waits for it
                 self._done.put((key, None, error))
             else:
                 self._done.put((key, found, None))
