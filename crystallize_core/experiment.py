@@ -238,6 +238,7 @@ class Experiment(Subject):
         replicate: int | None = None,
         treatments: Sequence[Treatment] | None = None,
         replicates: int | None = None,
+        executor: Any = None,
     ) -> DryRun:
         """What a run would do: which steps the cache would answer, which would run, and why; no step runs.
 
@@ -246,14 +247,14 @@ class Experiment(Subject):
         Args:
             treatment: Only this condition, by name or as a treatment.
             replicate: Only this replicate; default all, up to the first 20.
-            treatments, replicates: Instead of those of the experiment, as in `run`.
+            treatments, replicates, executor: As in `run`; without effect where one cell is asked for.
 
         Raises:
             DefinitionError: The experiment cannot run.
 
         """
         if treatment is None and replicate is None:
-            derived, name = self._derived(treatments, [], replicates), None
+            derived, name = self._derived(treatments, [], replicates, executor), None
             wanted = range(min(derived.replicates, MOST_REPLICATES))
         else:
             derived, name = self._of_one_cell(treatment, 0 if replicate is None else replicate)

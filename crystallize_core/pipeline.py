@@ -263,19 +263,21 @@ class Pipeline:
         inputs: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
         resume: bool | str = False,
+        executor: Any = None,
     ) -> DryRun:
         """What a run on its own would do: which steps the cache would answer, which would run, and why; no step runs.
 
         Conditions of steps are asked; plugins see a run whose `trial` is true, and nothing is written.
 
         Args:
-            inputs, context, resume: As in `run`.
+            inputs, context, resume, executor: As in `run`.
 
         Raises:
             DefinitionError: The pipeline cannot run.
 
         """
-        return self._on_its_own(inputs, context, False, resume, None, False, False, None, trial=True).dry_run()  # noqa: FBT003 - it says nothing
+        self._refuse_idle(executor)
+        return self._on_its_own(inputs, context, False, resume, executor, False, False, None, trial=True).dry_run()  # noqa: FBT003 - it says nothing
 
     def rerun(
         self, run_id: str, from_step: str | None = None, *, debug: bool = False, raise_on_error: bool = False

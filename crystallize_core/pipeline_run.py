@@ -11,8 +11,8 @@ import attrs
 from crystallize_core.assets import Assets
 from crystallize_core.cache import Caching, Checkpoints, FileStore
 from crystallize_core.datasource import FunctionSource
-from crystallize_core.dry_run import DryRun, look_ahead
 from crystallize_core.drawing import Arrow, Box, Drawing
+from crystallize_core.dry_run import DryRun, look_ahead
 from crystallize_core.engine.drive import Loops, adrive, drive
 from crystallize_core.engine.recorder import Recorder
 from crystallize_core.engine.run import Run, new_run_id
@@ -93,7 +93,9 @@ class PipelineRun:
         self._caching, resumed = self._stores(resume, fresh)
         self._subject = _OnItsOwn(pipeline, stack, context, frozenset(inputs))
         self._run = Run(self._subject, "none", caching=self._caching, run_id=self._id, trial=trial)
-        if not trial and self._checkpoints is not None and self._caching.checkpoints is not None:  # now that the pipeline can run
+        if (
+            not trial and self._checkpoints is not None and self._caching.checkpoints is not None
+        ):  # now that the pipeline can run
             given = {"inputs": self._inputs, "context": dict(context)}
             self._checkpoints.begin(self._caching.checkpoints, given, resumed)
         self._assets = Assets(self._inputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import attrs
 
@@ -43,15 +43,15 @@ class LastRun:
             found = json.loads(text) if text else {}
         except ValueError:
             return cls()
-        kept = [found.get(part) for part in ("parts", "values")] if isinstance(found, dict) else []
-        return cls(*kept) if kept and all(_is_texts(part) for part in kept) else cls()
+        parts, values = (found.get("parts"), found.get("values")) if isinstance(found, dict) else (None, None)
+        return cls(parts, values) if _is_texts(parts) and _is_texts(values) else cls()
 
     def text(self) -> str:
         """The content of the file."""
         return json.dumps({"parts": dict(self.parts), "values": dict(self.values)})
 
 
-def _is_texts(found: object) -> bool:
+def _is_texts(found: object) -> TypeGuard[dict[str, str]]:
     return isinstance(found, dict) and all(isinstance(text, str) for text in found.values())
 
 

@@ -175,7 +175,9 @@ class StepCache:
                 self._merge_names(store, lookup.name, [names])
             full = _entry_name(lookup.name, values)
             if state.values.get(REPLICATE_KEY, 0) == 0:
-                found = LastRun(self._parts(lookup.name, data) | values, self._shown([*self._inputs, *names], data, state))
+                found = LastRun(
+                    self._parts(lookup.name, data) | values, self._shown([*self._inputs, *names], data, state)
+                )
                 self._keeps[0].write_text(self._last_name(state), found.text())
         stage = ctx._stage  # noqa: SLF001 - as above
         entry = {
