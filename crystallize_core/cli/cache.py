@@ -295,9 +295,10 @@ def gc(*, older_than: float | None, max_size: int | None, dry_run: bool) -> None
 
     unused_since = None if older_than is None else time.time() - older_than
     found = sweep(_folder(), unused_since=unused_since, most_bytes=max_size)
+    words = _words(found)  # before the sizes of files are gone with them
     if not dry_run:
         found.remove()
-    say(f"{'would remove' if dry_run else 'removed'} {_words(found)} from {found.folder}")
+    say(f"{'would remove' if dry_run else 'removed'} {words} from {found.folder}")
 
 
 @cache.command()
@@ -318,13 +319,14 @@ def clear(ctx: click.Context, *, step: str | None, yes: bool) -> None:
     if step is not None:
         _check_step(step, cached_files(folder), folder)
     found = to_clear(folder, step)
+    words = _words(found)  # before the sizes of files are gone with them
     if not yes and not sys.stdin.isatty():
-        message = f"this would remove {_words(found)} from {folder}, and there is no terminal to ask; say --yes"
+        message = f"this would remove {words} from {folder}, and there is no terminal to ask; say --yes"
         raise DefinitionError(message)
-    if not yes and not click.confirm(f"Remove {_words(found)} from {folder}?"):
+    if not yes and not click.confirm(f"Remove {words} from {folder}?"):
         ctx.exit(FAILED)
     found.remove()
-    say(f"removed {_words(found)} from {folder}")
+    say(f"removed {words} from {folder}")
 
 
 def _words(found: Sweep) -> str:
