@@ -193,7 +193,7 @@ def test_the_digest_is_the_same_on_all_versions_of_python(load):
     assert code_digest(load(prep=PREP, step=STEP)) == GOLDEN
 
 
-GOLDEN = "ee2a8b9b69ccdbe56330b5a5d8a1c628708638ce6fe56c44c6f198c159ab92dc"
+GOLDEN = "f1a3d416f19d11ec61e2dbc94ecccbe2e2322987980d6dd9d626e24a1b934f39"
 
 
 # --- recursion -------------------------------------------------------------------------------------------------------
