@@ -28,9 +28,10 @@ __all__ = [
     "carried_options",
     "merged_options",
     "pipeline_step",
+    "version_problem",
 ]
 
-CORE_OPTIONS = frozenset({"condition", "execution_group", "skip_if", "tags"})
+CORE_OPTIONS = frozenset({"condition", "execution_group", "skip_if", "tags", "version"})
 """The step options that no plugin has to claim."""
 CARRIED = "__crystallize_options__"
 """The attribute in which a function carries step options of its own; decorators of plugins set it."""
@@ -87,6 +88,7 @@ class PipelineStep:
     Attributes:
         cacheable: Whether outputs may be stored and reused.
         cache_strategy: What an entry of the cache stands under: `code_hash`, `input_hash` or a function.
+        version: Text that stands for its code; None compares the code itself and all that it reaches.
         options: Step options, such as `{"retry": 3}`; plugins claim them, but for those of the core.
         inputs, outputs: The names of the assets that it takes and makes; only steps made by `@step` have some.
         is_named: Whether its parameters are filled by their names only, as those of `@step` are.
@@ -97,6 +99,7 @@ class PipelineStep:
 
     cacheable: bool = False
     cache_strategy: Any = "code_hash"
+    version: str | None = None
     options: Mapping[str, Any] = {}
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
@@ -106,6 +109,8 @@ class PipelineStep:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if not hasattr(type(cls.version), "__get__"):  # a property is asked when the step is compared
+            _check_version(cls.version, cls.cache_strategy, cls.__name__)
         if isinstance(cls.options, Mapping) and (carried := carried_options(cls.__call__, cls.__name__)):
             cls.options = merged_options(cls.__name__, cls.options, carried)
 
@@ -158,14 +163,36 @@ class PipelineStep:
 
     @property
     def step_hash(self) -> str:
-        """A digest of code and parameters."""
-        return fingerprint.content_digest(
-            ("step", self.name, fingerprint.code_digest(self.function), dict(self.params))
-        )
+        """A digest of code, or the version that stands for it, and parameters."""
+        if self.version is None:
+            code = ("step", self.name, fingerprint.code_digest(self.function))
+        else:
+            _check_version(self.version, self.cache_strategy, self.name)
+            code = ("step of a version", self.name, self.version)
+        return fingerprint.content_digest((*code, dict(self.params)))
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{key}={value!r}" for key, value in self.params.items())
         return f"{self.name}({shown})"
+
+
+def version_problem(version: object, strategy: object) -> str:
+    """What is wrong with the version of a step that is cached in this way, in words; empty if nothing is."""
+    if version is None:
+        return ""
+    if not isinstance(version, str) or not version:
+        return f"version must be a non-empty str such as 'v2', found {version!r}"
+    if strategy != "input_hash" and not callable(strategy):
+        return ""
+    what = "a cache key function" if callable(strategy) else "'input_hash'"
+    return f"version={version!r} stands for the code, which {what} leaves out; keep one of the two"
+
+
+def _check_version(version: object, strategy: object, name: str) -> None:
+    problem = version_problem(version, strategy)
+    if problem:
+        message = f"step {name!r}: {problem}"
+        raise DefinitionError(message)
 
 
 class FunctionStep(PipelineStep):
@@ -211,6 +238,11 @@ class FunctionStep(PipelineStep):
     def cacheable(self) -> bool:  # type: ignore[override]  # fixed by the decorator
         """Whether outputs may be stored and reused."""
         return self._factory.cacheable
+
+    @property
+    def version(self) -> str | None:  # type: ignore[override]  # fixed by the decorator
+        """Text that stands for its code."""
+        return self._factory.options.get("version")
 
     @property
     def options(self) -> Mapping[str, Any]:  # type: ignore[override]  # fixed by the decorator
@@ -278,7 +310,12 @@ def _remade(function: Callable[..., Any], cacheable: bool, options: Mapping[str,
     return StepFactory(function, cacheable=cacheable, options=options)
 
 
-def pipeline_step(cacheable: bool = False, **options: Any) -> Callable[[Callable[..., Any]], StepFactory]:  # noqa: FBT001, FBT002 - the documented signature
+def pipeline_step(
+    cacheable: bool = False,  # noqa: FBT001, FBT002 - the documented signature
+    *,
+    version: str | None = None,
+    **options: Any,
+) -> Callable[[Callable[..., Any]], StepFactory]:
     """Decorate a function so that calling it, with parameters, gives a step.
 
     The first parameter gets the data; `ctx`, if there is one, gets the context; every other parameter is
@@ -287,19 +324,27 @@ def pipeline_step(cacheable: bool = False, **options: Any) -> Callable[[Callable
 
     Args:
         cacheable: Whether outputs may be stored and reused while nothing they depend on has changed.
+        version: Text that stands for the code of the step: outputs are reused until it is another one, whatever is
+            edited. Without it the code is compared, with everything that it reaches.
         **options: Step options that plugins claim, such as `retry=3` or `timeout=30`.
 
     Raises:
-        DefinitionError: The function takes no data, or `cacheable` is no bool.
+        DefinitionError: The function takes no data, `cacheable` is no bool, or `version` no text.
 
     """
-    if not isinstance(cacheable, bool):
-        message = (
-            "use the decorator with parentheses: @pipeline_step()"
-            if callable(cacheable)
-            else f"pipeline_step(cacheable=...) must be a bool, found {cacheable!r}"
-        )
+    if callable(cacheable):
+        message = "use the decorator with parentheses: @pipeline_step()"
         raise DefinitionError(message)
+    wrong_version = version_problem(version, "code_hash")
+    problems = [
+        *([] if isinstance(cacheable, bool) else [f"(cacheable=...) must be a bool, found {cacheable!r}"]),
+        *([f"(version=...): {wrong_version}"] if wrong_version else []),
+    ]
+    if problems:
+        message = "\n".join(f"pipeline_step{problem}" for problem in problems)
+        raise DefinitionError(message)
+    if version is not None:
+        options["version"] = version
 
     def decorate(function: Callable[..., Any]) -> StepFactory:
         return StepFactory(function, cacheable=cacheable, options=options)
