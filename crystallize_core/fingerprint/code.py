@@ -185,13 +185,13 @@ class _Walk:
         if isinstance(value, types.FunctionType):
             encoding = self._function(label, value)
         elif isinstance(value, type):
-            encoding = self._class(label, value)
+            encoding = self._class(value)
         elif isinstance(value, types.ModuleType):
             encoding = self._module(value)
         elif isinstance(value, types.CodeType):
             encoding = shape(value)
         else:
-            encoding = self._fields(label, fields_of(value))
+            encoding = text(described(value)) + self._fields(label, fields_of(value))
         self.parts[label] = _hex(encoding)
 
     def _function(self, label: str, function: types.FunctionType) -> bytes:
@@ -209,14 +209,14 @@ class _Walk:
         bound = [text(name) + self._bind(f"{name}{self._of(label)}", value) for name, value in fields.items()]
         return head(b"d", len(bound)) + b"".join(bound)
 
-    def _class(self, label: str, kind: type) -> bytes:
+    def _class(self, kind: type) -> bytes:
         if origin_of(kind)[0] is not Origin.PROJECT:
             return text(place_of(kind))
         bases = [text(self.refer(base)) for base in (type(kind), *kind.__bases__)]
         name, file = kind.__qualname__, file_in(kind.__module__)
         bound = [text(key) + self._bind(f"attribute `{name}.{key}`{file}", value) for key, value in members(kind)]
         parts = [*bases, annotations_of(kind), *bound]
-        return head(b"k", len(parts)) + text(label) + b"".join(parts)
+        return head(b"k", len(parts)) + text(place_of(kind)) + b"".join(parts)
 
     def _module(self, module: types.ModuleType) -> bytes:
         if origin_of(module)[0] is not Origin.PROJECT:
