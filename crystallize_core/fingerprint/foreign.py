@@ -22,6 +22,7 @@ _PIECE: Final = 1 << 22
 
 # dtype.kind of objects and of strings of variable length, whose memory holds pointers.
 _POINTERS: Final = frozenset("OT")
+_LONG_DOUBLES: Final = frozenset("gG")
 
 
 def _fields(enc: Encoder, value: Any, *fields: Any) -> bytes:
@@ -60,12 +61,24 @@ def _memory(value: Any) -> Iterator[Any]:
     """The bytes in C order: the memory itself if it lies so, else copies of a few rows at a time."""
     if value.nbytes == 0:
         return
+    if value.dtype.char in _LONG_DOUBLES:
+        yield _without_padding(value)
+        return
     if value.flags.c_contiguous:
         yield value.reshape(-1).view("u1")
         return
     rows = max(1, _PIECE * len(value) // value.nbytes)
     for row in range(0, len(value), rows):
         yield value[row : row + rows].tobytes()
+
+
+def _without_padding(value: Any) -> bytes:
+    """The bytes of long doubles: of the extended format of x86 the first ten, since the others are arbitrary."""
+    numpy = sys.modules["numpy"]
+    plain = numpy.ascontiguousarray(value, value.dtype.newbyteorder("=")).reshape(-1)
+    used = 10 if numpy.finfo(numpy.longdouble).nmant == 63 else None  # noqa: PLR2004 - bits of its mantissa
+    data: bytes = plain.view("u1").reshape(-1, numpy.dtype("g").itemsize)[:, :used].tobytes()
+    return data
 
 
 def _masked_array(enc: Encoder, value: Any) -> bytes:
@@ -78,7 +91,10 @@ def _numpy_scalar(enc: Encoder, value: Any) -> bytes:
         return _fields(enc, value, value.dtype, *(value[field] for field in value.dtype.names))
     if value.dtype.kind == "O":
         raise Blocked(type(value), "it holds an object")
-    return _fields(enc, value, value.dtype, b"NaN" if value != value else value.tobytes())  # noqa: PLR0124 - only NaN
+    if value != value:  # noqa: PLR0124 - only NaN
+        return _fields(enc, value, value.dtype, b"NaN")
+    data = _without_padding(value) if value.dtype.char in _LONG_DOUBLES else value.tobytes()
+    return _fields(enc, value, value.dtype, data)
 
 
 def _generator(enc: Encoder, value: Any) -> bytes:
