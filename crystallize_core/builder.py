@@ -12,7 +12,7 @@ class ExperimentBuilder:
     """Collects the parts of an experiment; each method returns the builder, `build` makes the experiment.
 
     Example:
-        >>> from crystallize_core import Experiment
+        >>> from crystallize import Experiment
         >>> experiment = (
         ...     Experiment.builder("sums")
         ...     .datasource(lambda ctx: [1, 2, 3])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import sys
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
+from crystallize_core.errors import WiringError
 from crystallize_core.state import SHARED_TYPES
 
-__all__ = ["hand_out"]
+__all__ = ["hand_out", "hand_to_each"]
 
 _IMMUTABLE_MODULES: Final = ("polars.", "pyarrow.")
 """Libraries whose values cannot be changed by whoever gets them."""
@@ -35,6 +37,21 @@ def hand_out(value: Any) -> Any:
         return copy.deepcopy(value)
     except Exception:  # noqa: BLE001 - foreign objects may raise anything when copied
         return value
+
+
+def hand_to_each(value: Any, name: object) -> Any:
+    """The same for what several steps take, each of which is to get all of it.
+
+    Raises:
+        WiringError: It is a generator or the like, and those who come later would find it empty.
+
+    """
+    found = hand_out(value)
+    if found is value and isinstance(value, (Iterator, AsyncIterator)):
+        kind = type(value).__qualname__
+        message = f"{name!r} is a {kind}, which can be read only once, and several steps take it; make a list of it"
+        raise WiringError(message)
+    return found
 
 
 def _is_flat(value: Any) -> bool:

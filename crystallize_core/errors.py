@@ -84,7 +84,7 @@ class CrystallizeError(Exception):
 
     Args:
         message: What was found, what was expected and what to do.
-        address: Where it happened, as words: `experiment=`, `replicate=`, `condition=`, `step=`,
+        address: Where it happened, as words: `experiment=`, `pipeline=`, `replicate=`, `condition=`, `step=`,
             `distribution=`, `plugin=`, `hook=`. Readable as attributes and as the mapping `address`.
 
     """
@@ -193,7 +193,7 @@ def did_you_mean(name: str, known: Iterable[str], *, listing: str = "known") -> 
     if close:
         return f"did you mean {close[0]!r}?"
     if not names:
-        return f"{listing}: none." if listing.endswith((" has", " are")) else f"nothing is {listing}."
+        return f"{listing}: none." if listing.endswith((" has", " are", " is")) else f"nothing is {listing}."
     shown = ", ".join(repr(n) for n in names[:12]) + (", …" if len(names) > 12 else "")  # noqa: PLR2004 - one line
     return f"{listing}: {shown}."
 

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, overload
 
 from crystallize_core.errors import DefinitionError, did_you_mean, safe_str
 from crystallize_core.pickling import by_reference
 from crystallize_core.requirements import as_request
 from crystallize_core.signature import Signature, is_async, name_of, signature_of
-from crystallize_core.step import PipelineStep, carried_options, merged_options, version_problem
+from crystallize_core.step import (
+    PipelineStep,
+    StepFactory,
+    carried_options,
+    core_option_problems,
+    left_out_version,
+    merged_options,
+)
 
 __all__ = ["CACHE_STRATEGIES", "CacheKey", "Step", "step"]
 
@@ -48,8 +55,8 @@ class Step(PipelineStep):
         self._settings = dict(settings)
         self._params = dict(params or {})
         self._name = str(settings.get("name") or name_of(function))
-        self.inputs: tuple[str, ...] = tuple(settings["inputs"] or ())
-        self.outputs: tuple[str, ...] = tuple(settings["outputs"] or ())
+        self.inputs: Sequence[str] = list(settings["inputs"] or ())
+        self.outputs: Sequence[str] = list(settings["outputs"] or ())
         self.cache: Any = settings["cache"]
         self.version = settings["version"]
         self.retry: Any = settings["retry"]
@@ -140,10 +147,16 @@ class Step(PipelineStep):
 
 
 @overload
-def step(function: Callable[..., Any], /) -> Step: ...
+def step(
+    function: Callable[..., Any], /, *, inputs: Iterable[str] | None = ...,
+    outputs: Iterable[str] | None = ..., cache: Literal["code_hash", "input_hash", False] | CacheKey = ...,
+    version: str | None = ..., retry: Any = ..., timeout: Any = ..., resources: Any = ..., execution_group: str | None = ...,
+    tags: Mapping[str, Any] | None = ..., name: str | None = ..., condition: Callable[..., Any] | None = ...,
+    **options: Any,
+) -> Step: ...  # fmt: skip
 @overload
 def step(
-    function: Callable[..., Any] | None = None, /, *, inputs: Iterable[str] | None = ...,
+    function: None = None, /, *, inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ..., cache: Literal["code_hash", "input_hash", False] | CacheKey = ...,
     version: str | None = ..., retry: Any = ..., timeout: Any = ..., resources: Any = ..., execution_group: str | None = ...,
     tags: Mapping[str, Any] | None = ..., name: str | None = ..., condition: Callable[..., Any] | None = ...,
@@ -212,7 +225,9 @@ def step(
 
 def _made(function: Any, settings: Mapping[str, Any]) -> Step:
     name = settings["name"]
-    if isinstance(function, PipelineStep) or not callable(function) or isinstance(function, type):
+    innermost = function.func if isinstance(function, functools.partial) else function
+    is_step = isinstance(innermost, (PipelineStep, StepFactory))
+    if is_step or not callable(function) or isinstance(function, type):
         message = f"@step makes a step of a function, found {function!r}"
         raise DefinitionError(message)
     if name is None and not hasattr(function, "__name__"):
@@ -221,8 +236,13 @@ def _made(function: Any, settings: Mapping[str, Any]) -> Step:
     problems = list(_problems(settings))
     if problems:
         listed = "".join(f"\n  {problem}" for problem in problems)
-        message = f"step {name or name_of(function)!r} cannot be made:{listed}"
+        shown = name if isinstance(name, str) and name else name_of(function)
+        message = f"step {shown!r} cannot be made:{listed}"
         raise DefinitionError(message)
+    if isinstance(function, functools.partial) and function.keywords:
+        # They are bound parameters; left inside, they would look like defaults, which the context beats.
+        positional = functools.partial(function.func, *function.args) if function.args else function.func
+        return Step(positional, settings).bound(function.keywords)
     return Step(function, settings)
 
 
@@ -237,8 +257,8 @@ def _problems(settings: Mapping[str, Any]) -> Iterable[str]:
     for what in ("inputs", "outputs"):
         yield from _name_problems(what, settings[what])
     yield from _cache_problems(settings["cache"])
-    if wrong_version := version_problem(settings["version"], settings["cache"]):
-        yield wrong_version
+    if isinstance(settings["version"], str) and (problem := left_out_version(settings["version"], settings["cache"])):
+        yield problem
     retry, timeout = settings["retry"], settings["timeout"]
     if isinstance(retry, bool) or (isinstance(retry, (int, float)) and not (type(retry) is int and retry >= 0)):
         yield f"retry must be an int of at least 0, the further attempts after the first; found {retry!r}"
@@ -250,16 +270,10 @@ def _problems(settings: Mapping[str, Any]) -> Iterable[str]:
         yield f"timeout must be a number of seconds above 0, found {timeout!r}; leave it out for no limit"
     if settings["resources"] is not None:
         yield from _resource_problems(settings["resources"])
-    for what in ("name", "execution_group"):
-        value = settings[what]
-        if value is not None and (not isinstance(value, str) or not value):
-            yield f"{what} must be a non-empty str, found {value!r}"
-    tags = settings["tags"]
-    if tags is not None and (not isinstance(tags, Mapping) or not all(isinstance(key, str) for key in tags)):
-        yield f"tags must be a mapping with text as keys, found {tags!r}"
-    for what, value in (("condition", settings["condition"]), ("skip_if", settings["options"].get("skip_if"))):
-        if value is not None and not callable(value):
-            yield f"{what} must be a function that tells whether, found {value!r}"
+    name = settings["name"]
+    if name is not None and (not isinstance(name, str) or not name):
+        yield f"name must be a non-empty str, found {name!r}"
+    yield from core_option_problems({**settings, **settings["options"]})
 
 
 def _name_problems(what: str, value: Any) -> Iterable[str]:
@@ -291,6 +305,6 @@ def _resource_problems(value: Any) -> Iterable[str]:
     try:
         as_request(value)
     except DefinitionError as error:
-        yield f"resources: {error.message}"
+        yield error.message.replace("\n", "\n  ")
     except Exception as error:  # noqa: BLE001 - a foreign mapping may raise anything
         yield f"resources cannot be read: {safe_str(error)}"

@@ -11,17 +11,19 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from crystallize_core.errors import ContextKeyError, ContextMutationError, DefinitionError, did_you_mean
+from crystallize_core.state import CONDITION_KEY, REPLICATE_KEY, SEED_USED_KEY
 
 if TYPE_CHECKING:
     from crystallize_core.context import FrozenContext
 
-__all__ = ["Context", "RunContext", "context", "is_secret", "shown"]
+__all__ = ["Context", "RunContext", "context", "is_secret", "masked", "shown"]
 
 _SECRET: Final = re.compile(
     r"(?:^|[_\W])(?:api_?key|access_?key|private_?key|secret|passwords?|passwd|pwd|token|credentials?|auth)(?:$|[_\W\d])",
     re.IGNORECASE,
 )
 MASK: Final = "***"
+_OF_THE_RUN: Final = frozenset({CONDITION_KEY, REPLICATE_KEY, SEED_USED_KEY})
 SHOWN: Final = 80
 
 
@@ -30,12 +32,28 @@ def is_secret(name: str) -> bool:
     return _SECRET.search(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)) is not None
 
 
+def masked(name: str, value: Any) -> Any:
+    """The value without secrets: those that its name says, and those in the mappings and lists that it is made of."""
+    try:
+        return MASK if is_secret(name) else _masked(value)
+    except RecursionError:  # it contains itself
+        return MASK
+
+
+def _masked(value: Any) -> Any:
+    if type(value) is dict:
+        return {
+            key: MASK if isinstance(key, str) and is_secret(key) else _masked(inner) for key, inner in value.items()
+        }
+    return type(value)(map(_masked, value)) if type(value) in (list, tuple) else value
+
+
 def shown(name: str, value: Any) -> str:
-    """A value in a line of text: short, and masked where its name says that it is a secret."""
+    """A value in a line of text: short, and without secrets."""
     if is_secret(name):
         return MASK
     try:
-        text = repr(value)
+        text = repr(masked(name, value))
     except Exception:  # noqa: BLE001 - a foreign __repr__ may raise anything
         text = f"<{type(value).__qualname__}>"
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
@@ -104,7 +122,10 @@ class Context(Mapping[str, Any]):
 
 
 class RunContext(Context):
-    """What a step sees of the parameters while it runs; it cannot be changed."""
+    """What a step sees of the parameters while it runs; it cannot be changed.
+
+    What the run itself knows (`context["replicate"]`) is there for who asks for it, but is none of the parameters.
+    """
 
     def __init__(self, ctx: FrozenContext) -> None:
         self.__dict__.update(_own={}, _parent=None, _ctx=ctx)
@@ -113,10 +134,10 @@ class RunContext(Context):
         return self._ctx[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._ctx)
+        return (name for name in self._ctx if name not in _OF_THE_RUN)
 
     def __len__(self) -> int:
-        return len(self._ctx)
+        return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
         return name in self._ctx

@@ -6,6 +6,7 @@ import datetime as dt
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
@@ -21,7 +22,7 @@ from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.engine.narrator import Debugger, Narrator, post_mortem
 from crystallize_core.engine.plan import Plan, compile_plan
 from crystallize_core.engine.recorder import Recorder
-from crystallize_core.errors import CrystallizeError, DefinitionError, did_you_mean
+from crystallize_core.errors import CrystallizeError, DefinitionError, RunError, did_you_mean
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.parameters import Context
 from crystallize_core.pipeline_result import PipelineResult, picture
@@ -60,6 +61,8 @@ class Pipeline:
         cache_max_bytes: So much may be cached; what was not used for the longest time goes first. Default no limit.
         checkpoint: Whether a run on its own keeps what its steps came to, so that it can be resumed.
         keep_runs: The checkpoints of so many runs are kept.
+        check_types: Whether to compare, while steps run, what they take and return with their annotations: classes, and
+            not what is inside of containers. What does not fit fails the step.
 
     Raises:
         DefinitionError: A list without steps, something that no step can be made of, or another wrong argument.
@@ -78,21 +81,32 @@ class Pipeline:
         cache_max_bytes: int | None = None,
         checkpoint: bool = True,
         keep_runs: int = 5,
+        check_types: bool = False,
     ) -> None:
+        if isinstance(steps, str) and name is not None:
+            message = (
+                f"Pipeline({steps!r}, name={name!r}) has two names; write Pipeline({steps!r}), or give it its steps"
+            )
+            raise DefinitionError(message)
         given, name = ((), steps) if isinstance(steps, str) else (steps, name)
-        if isinstance(given, bytes) or not isinstance(given, Iterable):
+        # The steps of a set would be in another order in every process.
+        if isinstance(given, (bytes, Mapping, AbstractSet)) or not isinstance(given, Iterable):
             message = f"Pipeline needs a list of steps or a name, found {type(steps).__qualname__} {steps!r}"
             raise DefinitionError(message)
         self.name = "pipeline" if name is None else checked_name(name, "pipeline")
         self.context = _checked_context(context)
-        self.enable_cache, self.checkpoint = enable_cache, checkpoint
+        self.enable_cache, self.checkpoint = _flag("enable_cache", enable_cache), _flag("checkpoint", checkpoint)
+        self.check_types = _flag("check_types", check_types)
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
-        self.cache_ttl = _at_least("cache_ttl", cache_ttl, 0)
-        self.cache_max_bytes = _at_least("cache_max_bytes", cache_max_bytes, 0)
-        self.keep_runs: int = _at_least("keep_runs", keep_runs, 1) or 1
+        self.cache_ttl = None if cache_ttl is None else _at_least("cache_ttl", cache_ttl, 0, (int, float))
+        self.cache_max_bytes = None if cache_max_bytes is None else _at_least("cache_max_bytes", cache_max_bytes, 0)
+        self.keep_runs: int = _at_least("keep_runs", keep_runs, 1)
         self.steps: list[PipelineStep] = [as_step(step, f"pipeline step {at}") for at, step in enumerate(given, 1)]
         if not self.steps and not isinstance(steps, str):
-            message = "a pipeline needs at least one step"
+            message = (
+                "a pipeline needs at least one step; one that gets its steps later is given a name in their place: "
+                'Pipeline("etl").add_step(...)'
+            )
             raise DefinitionError(message)
         self._last: tuple[Mapping[str, Any], ...] = ()
         self._policies: HookCalls | None = None
@@ -189,7 +203,7 @@ class Pipeline:
             resume: Whether to use what an earlier run came to, as far as it would come to the same again: that of
                 the newest run, or of the run of this id.
             raise_on_error: Whether a step that fails raises when everything else is done.
-            executor: An executor that allows steps side by side, by name or as an object.
+            executor: Who runs steps side by side, by name or as an object: threads under `run`, tasks under `arun`.
 
         Returns:
             The output of the last step, or `(output, records)`; without `data`, a `PipelineResult`.
@@ -201,6 +215,7 @@ class Pipeline:
         """
         if data is _NOTHING:
             self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
+            self._refuse_idle(executor)
             run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
             return self._returned(run, run.run(), debug=debug, raise_on_error=raise_on_error)
         self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
@@ -233,6 +248,7 @@ class Pipeline:
         """The awaitable form of `run`, on the event loop of the caller."""
         if data is _NOTHING:
             self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
+            self._refuse_idle(executor)
             run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
             return self._returned(run, await run.arun(), debug=debug, raise_on_error=raise_on_error)
         self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
@@ -256,9 +272,19 @@ class Pipeline:
         """
         checkpoints = self.checkpoints()
         if checkpoints is None:
-            message = f"pipeline {self.name!r} keeps no checkpoints, so that no run of it can be run again"
+            message = (
+                f"pipeline {self.name!r} keeps no checkpoints, so that no run of it can be run again; make it with "
+                f"checkpoint=True"
+            )
             raise DefinitionError(message)
         given = checkpoints.given(run_id)
+        missing = [name for name in given["secrets"] if name not in self.parameters]
+        if missing:
+            message = (
+                f"run {run_id!r} of pipeline {self.name!r} was given {', '.join(map(repr, missing))}, and what may be a secret "
+                f"is not stored; put it into the context of the pipeline, or run(inputs=..., context=..., resume={run_id!r})"
+            )
+            raise RunError(message)
         fresh = (
             frozenset[str]() if from_step is None else self._downstream(from_step, given["inputs"], given["context"])
         )
@@ -292,7 +318,10 @@ class Pipeline:
         fresh: frozenset[str] = frozenset(),
     ) -> PipelineRun:
         if not isinstance(resume, (bool, str)):
-            message = f"resume must be a bool or the id of a run, found {resume!r}"
+            message = (
+                f"resume must be True for the newest run, False, or the id of a run as text; found {resume!r} in a run "
+                f"of pipeline {self.name!r}"
+            )
             raise DefinitionError(message)
         stack = resolve(executor=executor)
         narrator = Narrator(len(self.steps), verbose=verbose, progress=progress, logger=logger)
@@ -304,11 +333,8 @@ class Pipeline:
         self, run: PipelineRun, result: PipelineResult, *, debug: bool, raise_on_error: bool
     ) -> PipelineResult:
         self._last = tuple(run.recorder.records)
-        for found in result.step_results.values():
-            if found.state == "cached":
-                self._hits += 1
-            elif found.state == "ok":
-                self._misses += 1
+        self._hits += run.recorder.hits
+        self._misses += run.recorder.misses
         if debug:
             post_mortem(result)
         return result.raise_for_status() if raise_on_error else result
@@ -323,14 +349,31 @@ class Pipeline:
         }
         wrong = [name for name, value in given.items() if value is not None]
         if wrong:
-            message = f"{', '.join(wrong)} go with data, as in run(data, ctx); without data, a run is given inputs= and context="
+            message = (
+                f"pipeline {self.name!r} is run without data, which does not go with {'=, '.join(wrong)}=; write "
+                f"run(data, ctx, ...), or give a run without data inputs= and context="
+            )
             raise DefinitionError(message)
 
     def _refuse_named(self, *values: Any) -> None:
         names = ("inputs", "context", "debug", "resume", "raise_on_error", "executor")
         wrong = [name for name, value in zip(names, values, strict=True) if value not in (None, False)]
         if wrong:
-            message = f"{', '.join(wrong)} go with a run without data: run(inputs={{'data': ...}}) is given it by name"
+            message = (
+                f"pipeline {self.name!r} is run with data, which does not go with {'=, '.join(wrong)}=; write "
+                f"run(inputs={{'data': ...}}, ...) to give it the data by name"
+            )
+            raise DefinitionError(message)
+
+    def _refuse_idle(self, executor: Any) -> None:
+        """Refuse an executor that was asked for and would run the steps one after the other all the same."""
+        active = None if executor is None else resolve(executor=executor).executor
+        found = "serial" if active is None else getattr(active.plugin, "concurrency", None) or "process"
+        if active is not None and found not in ("serial", "thread", "async"):
+            message = (
+                f"executor {active.name!r} ({found}) cannot run the steps of pipeline {self.name!r} side by side; "
+                f"executor='thread' runs them in threads, executor='async' as tasks of an event loop"
+            )
             raise DefinitionError(message)
 
     def _work(
@@ -365,13 +408,17 @@ class Pipeline:
         """A fresh plan, because the code that the steps reach may have changed since the last run."""
         known = {str(state.values.get(CONDITION_KEY, BASELINE_CONDITION)): frozenset(state.values)}
         where = "pipeline" if self.name == "pipeline" else f"pipeline {self.name!r}"
+        caching, check_types = self.caching(), self.check_types
         if experiment is not None:
             hooks, sources = HookCalls(experiment.stack, experiment=experiment), experiment.sources(known)
-            return compile_plan(self.steps, hooks, experiment, sources=sources, caching=self.caching(), where=where)
+            return compile_plan(
+                self.steps, hooks, experiment, sources=sources, caching=caching, where=where, check_types=check_types
+            )
         if self._policies is None:
             # Without an experiment there is nothing to observe; what plugins do around a step still holds.
             self._policies = HookCalls(resolve(), only=POLICIES)
-        return compile_plan(self.steps, self._policies, sources=Sources(known), caching=self.caching(), where=where)
+        hooks, sources = self._policies, Sources(known)
+        return compile_plan(self.steps, hooks, sources=sources, caching=caching, where=where, check_types=check_types)
 
     # Looking ------------------------------------------------------------------------------------------
 
@@ -388,7 +435,7 @@ class Pipeline:
             WiringError: The steps cannot be put in order.
 
         """
-        return picture(drawing_of(self.name, self._wired({}, {}, is_complete=False).steps), form)
+        return picture(drawing_of(self.name, self._wired({}, {}, is_complete=False).steps, self.parameters), form)
 
     def _wired(self, inputs: Mapping[str, Any], context: Mapping[str, Any], *, is_complete: bool = True) -> Wiring:
         """The wiring of a run; where not all that it will be given is known, anything may be in the context."""
@@ -419,7 +466,8 @@ class Pipeline:
     # The cache ----------------------------------------------------------------------------------------
 
     def _cache_folder(self) -> Path:
-        return cache_folder() if self.cache_dir is None else self.cache_dir
+        # A step may change the current folder while the pipeline runs.
+        return (cache_folder() if self.cache_dir is None else self.cache_dir).absolute()
 
     def caching(self) -> Caching:
         """Where outputs are looked for and kept."""
@@ -429,10 +477,10 @@ class Pipeline:
         """The runs that can be resumed; None where none are kept."""
         return Checkpoints(self._cache_folder(), self.name) if self.checkpoint else None
 
-    def tidy_cache(self) -> None:
-        """Throw away what is more than may be cached; called after each run on its own."""
-        if self.enable_cache and self.cache_max_bytes is not None:
-            evict(self._cache_folder(), self.cache_max_bytes)
+    def tidy_cache(self, folder: Path) -> None:
+        """Throw away what is more in a cache than may be there; called after each run on its own."""
+        if self.cache_max_bytes is not None:
+            evict(folder, self.cache_max_bytes)
 
     def cache_stats(self) -> dict[str, Any]:
         """What is cached: `entries`, `bytes`, and both by step; and `hits` and `misses` of this pipeline so far.
@@ -527,9 +575,17 @@ def _checked_inputs(inputs: Any) -> dict[str, Any]:
     return dict(inputs)
 
 
-def _at_least(what: str, value: Any, least: int) -> Any:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least):
-        message = f"{what} must be a number of at least {least}, found {value!r}"
+def _flag(what: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        message = f"{what} must be a bool, found {value!r}"
+        raise DefinitionError(message)
+    return value
+
+
+def _at_least(what: str, value: Any, least: int, kinds: tuple[type, ...] = (int,)) -> Any:
+    number: Any = value
+    if isinstance(value, bool) or not isinstance(value, kinds) or not number >= least:
+        message = f"{what} must be {'an int' if kinds == (int,) else 'a number'} of at least {least}, found {value!r}"
         raise DefinitionError(message)
     return value
 

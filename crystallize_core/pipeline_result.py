@@ -11,7 +11,7 @@ import attrs
 
 from crystallize_core.drawing import Drawing, as_mermaid, as_svg, as_text
 from crystallize_core.errors import CrystallizeError, did_you_mean
-from crystallize_core.parameters import MASK, is_secret, shown
+from crystallize_core.parameters import masked, shown
 from crystallize_core.result import Result
 from crystallize_core.values import encode
 
@@ -201,6 +201,12 @@ class PipelineResult:
     def __getitem__(self, name: str) -> Any:
         return self.outputs[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.outputs
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.outputs)
+
     def raise_for_status(self) -> PipelineResult:
         """Raise what went wrong, if anything did; otherwise return the result itself.
 
@@ -243,7 +249,7 @@ class PipelineResult:
             "state": self.state,
             "success": self.success,
             "duration_seconds": self.duration_seconds,
-            "context": {name: MASK if is_secret(name) else encode(value) for name, value in self.context.items()},
+            "context": {name: encode(masked(name, value)) for name, value in self.context.items()},
             "outputs": {name: shown(name, value) for name, value in self.outputs.items()},
             "step_results": {name: found.to_dict() for name, found in self.step_results.items()},
             "metrics": {name: [encode(value) for value in values] for name, values in self.metrics.items()},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import attrs
@@ -12,13 +12,14 @@ from crystallize_core.assets import Assets
 from crystallize_core.cache import Caching, Checkpoints, FileStore
 from crystallize_core.datasource import FunctionSource
 from crystallize_core.drawing import Arrow, Box, Drawing
-from crystallize_core.engine.drive import adrive, drive
-from crystallize_core.engine.recorder import Recorder, lineage_of
+from crystallize_core.engine.drive import Loops, adrive, drive
+from crystallize_core.engine.recorder import Recorder
 from crystallize_core.engine.run import Run, new_run_id
 from crystallize_core.engine.subject import Subject
-from crystallize_core.errors import CrystallizeError, RunError, StepError
+from crystallize_core.errors import CrystallizeError, RunError, StepError, did_you_mean
 from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 from crystallize_core.pipeline_result import Outputs, PipelineResult, StepResult
+from crystallize_core.signature import REQUIRED
 from crystallize_core.stack.attached import Stack
 from crystallize_core.wiring import WiredStep
 
@@ -86,24 +87,28 @@ class PipelineRun:
         self._inputs, self._context = dict(inputs), {**pipeline.parameters, **context}
         self._id = new_run_id()
         self._checkpoints: Checkpoints | None = pipeline.checkpoints()
+        self._caching, resumed = self._stores(resume, fresh)
         self._subject = _OnItsOwn(pipeline, stack, context, frozenset(inputs))
-        caching = self._caching(resume, fresh)
-        self._run = Run(self._subject, "none", caching=caching, run_id=self._id)
-        if self._checkpoints is not None:  # now that the pipeline can run at all
-            self._checkpoints.begin(self._id, {"inputs": self._inputs, "context": dict(context)})
+        self._run = Run(self._subject, "none", caching=self._caching, run_id=self._id)
+        if self._checkpoints is not None and self._caching.checkpoints is not None:  # now that the pipeline can run
+            given = {"inputs": self._inputs, "context": dict(context)}
+            self._checkpoints.begin(self._caching.checkpoints, given, resumed)
         self._assets = Assets(self._inputs)
         self._began = time.perf_counter()
 
-    def _caching(self, resume: bool | str, fresh: frozenset[str]) -> Caching:  # noqa: FBT001 - passed through
+    def _stores(self, resume: bool | str, fresh: frozenset[str]) -> tuple[Caching, str | None]:  # noqa: FBT001 - passed through
+        """Where outputs are looked for and kept, and the id of the run that this one takes over from."""
         caching: Caching = self._pipeline.caching()
         if self._checkpoints is None:
-            if resume:
+            if resume is not False:
                 message = f"pipeline {self._pipeline.name!r} keeps no checkpoints, so that no run of it can be resumed"
                 raise RunError(message)
-            return caching
-        earlier = self._checkpoints.store(resume if isinstance(resume, str) else None) if resume else None
-        kept = FileStore(self._checkpoints.folder / self._id)
-        return attrs.evolve(caching, checkpoints=kept, earlier=earlier, fresh=fresh)
+            return caching, None
+        resumed = resume if isinstance(resume, str) else self._checkpoints.newest() if resume else None
+        earlier = () if resumed is None else self._checkpoints.stores(resumed)
+        kept = FileStore(self._checkpoints.folder / self._id, beside=caching.store)
+        # What was to run again is not to be found again in the runs before, should this one not get so far.
+        return attrs.evolve(caching, checkpoints=kept, earlier=earlier, fresh=fresh), None if fresh else resumed
 
     @property
     def steps(self) -> tuple[WiredStep, ...]:
@@ -111,8 +116,15 @@ class PipelineRun:
         return tuple(planned.wired for planned in self._run.session.plan.steps)
 
     def run(self) -> PipelineResult:
-        """Run in this thread."""
+        """Run in this thread; steps that an executor wants as tasks, on an event loop of the run."""
         session = self._run.session
+        if session.task_crew() is not None:
+            loops = Loops()  # not those of the session, which are closed when the run is finished
+            try:
+                result: PipelineResult = loops.run(self.arun())
+            finally:
+                loops.close()
+            return result
         try:
             self._run.start()
             session.set_up()
@@ -123,8 +135,12 @@ class PipelineRun:
         return self._finished()
 
     async def arun(self) -> PipelineResult:
-        """Run on the event loop of the caller."""
+        """Run on the event loop of the caller; steps that an executor wants in threads, without keeping it busy."""
         session = self._run.session
+        if session.thread_crew() is not None:
+            import asyncio  # noqa: PLC0415 - only those who await pay for it
+
+            return await asyncio.to_thread(self.run)
         try:
             self._run.start()
             session.set_up()
@@ -149,12 +165,12 @@ class PipelineRun:
         self._end("interrupted")
 
     def _end(self, state: str) -> None:
-        if self._checkpoints is not None:
+        if self._checkpoints is not None and self._caching.checkpoints is not None:
             states = {name: found.state for name, found in self.recorder.results.items()}
-            record = {"run_id": self._id, "pipeline": self._pipeline.name, "state": state, "steps": states}
-            self._checkpoints.end(self._id, record)
+            self._checkpoints.end(self._caching.checkpoints, state, states)
             self._checkpoints.prune(self._pipeline.keep_runs)
-        self._pipeline.tidy_cache()
+        if self._caching.store is not None:
+            self._pipeline.tidy_cache(self._caching.store.folder)
 
     def _finished(self) -> PipelineResult:
         failure = None
@@ -167,6 +183,11 @@ class PipelineRun:
         results = {
             name: attrs.evolve(found, artifacts=recorder.artifacts(name)) for name, found in recorder.results.items()
         }
+        for wired in self.steps:
+            if wired.name not in results:  # a plugin ended the run before its turn came
+                results[wired.name] = StepResult(wired.name, "not run", reason="the run ended before it")
+        for text in self._unused():
+            record.add_warning(text)
         assets = self._assets
         made = {asset: assets[asset] for step in self.steps for asset in step.outputs if asset in assets}
         returned = {name: found.output for name, found in results.items() if found.state in ("ok", "cached")}
@@ -178,12 +199,23 @@ class PipelineRun:
             duration_seconds=time.perf_counter() - self._began,
             context=self._context,
             record=record,
-            lineage=lineage_of(steps, assets, tuple(self._inputs)),
+            lineage=recorder.lineage(steps, assets, self._inputs),
             error=_first(self._outcome.error, failure),
-            drawing=drawing_of(self._pipeline.name, self.steps, results),
+            drawing=drawing_of(self._pipeline.name, self.steps, self._context, results),
         )
         self._end(result.state)
         return result
+
+    def _unused(self) -> list[str]:
+        """A sentence for each input that no step takes."""
+        fills = [fill for step in self.steps for fill in step.all_fills]
+        taken = {fill.key for fill in fills}
+        names = {fill.place for fill in fills if fill.maker is None}
+        return [
+            f"no step takes the input {name!r}; {did_you_mean(name, names, listing='what steps take is')}"
+            for name in self._inputs
+            if name not in taken
+        ]
 
 
 def _first(of_cell: CrystallizeError | None, of_run: CrystallizeError | None) -> CrystallizeError | None:
@@ -191,13 +223,27 @@ def _first(of_cell: CrystallizeError | None, of_run: CrystallizeError | None) ->
     if of_cell is not None and of_run is not None:
         of_cell.add_note(f"and: {of_run}")
     found = of_cell or of_run
-    if isinstance(found, StepError):  # there is one replicate and one condition, of which nobody has heard
-        found.address = {word: value for word, value in found.address.items() if word not in ("replicate", "condition")}
+    if isinstance(found, StepError):  # nobody has heard of an experiment of one replicate and one condition
+        words = {"experiment": "pipeline"}
+        found.address = {words.get(k, k): v for k, v in found.address.items() if k not in ("replicate", "condition")}
     return found
 
 
-def drawing_of(title: str, steps: tuple[WiredStep, ...], results: Mapping[str, StepResult] | None = None) -> Drawing:
-    """The graph of a pipeline, with what became of each step where that is known."""
+def drawing_of(
+    title: str,
+    steps: tuple[WiredStep, ...],
+    context: Collection[str],
+    results: Mapping[str, StepResult] | None = None,
+) -> Drawing:
+    """The graph of a pipeline, with what became of each step where that is known.
+
+    Args:
+        title: The heading.
+        steps: The steps.
+        context: The names of the parameters that are there.
+        results: What became of the steps, by name; None before a run.
+
+    """
     boxes: dict[str, Box] = {}
     arrows: dict[Arrow, None] = {}
     given: dict[str, Box] = {}
@@ -208,14 +254,19 @@ def drawing_of(title: str, steps: tuple[WiredStep, ...], results: Mapping[str, S
                 label = key if isinstance(fill.key, str) else fill.parameter
                 arrows[Arrow(fill.maker, step.name, label)] = None
             elif fill.source in ("input", "data", "context"):
-                kind = "context" if fill.source == "context" else "input"
+                is_there = fill.source != "context" or key in context
+                if not is_there and fill.value is not REQUIRED:
+                    continue  # it is the default
+                # What is not there before a run may come with it; in a run, a step or a plugin has added it.
+                is_context = fill.source == "context" and (is_there or results is not None)
+                kind = "context" if is_context else "input"
                 name = f"{kind} {key}" if fill.source != "data" or fill.key is not None else "data"
                 given.setdefault(name, Box(name, kind=kind))
                 arrows[Arrow(name, step.name)] = None
         found = None if results is None else results.get(step.name)
         boxes[step.name] = Box(
             step.name,
-            outputs=step.step.outputs,
+            outputs=tuple(step.step.outputs),
             group=step.group,
             is_conditional=bool(step.guards),
             status=None if found is None else found.state,

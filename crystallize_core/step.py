@@ -7,7 +7,7 @@ function, a `PipelineStep` object or such a class: `as_step` makes one thing of 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from crystallize_core import fingerprint
@@ -26,9 +26,10 @@ __all__ = [
     "StepFactory",
     "as_step",
     "carried_options",
+    "core_option_problems",
+    "left_out_version",
     "merged_options",
     "pipeline_step",
-    "version_problem",
 ]
 
 CORE_OPTIONS = frozenset({"condition", "execution_group", "skip_if", "tags", "version"})
@@ -79,6 +80,40 @@ def merged_options(name: str, options: Mapping[str, Any], more: Mapping[str, Any
     return merged
 
 
+def core_option_problems(options: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the step options that no plugin has to claim, one sentence each."""
+    group, tags = options.get("execution_group"), options.get("tags")
+    if group is not None and (not isinstance(group, str) or not group):
+        yield f"execution_group must be a non-empty str, found {group!r}"
+    if tags is not None and (not isinstance(tags, Mapping) or not all(isinstance(key, str) for key in tags)):
+        yield f"tags must be a mapping with text as keys, found {tags!r}"
+    for what in ("condition", "skip_if"):
+        value = options.get(what)
+        if value is not None and not callable(value):
+            yield f"{what} must be a function that tells whether, found {value!r}"
+    version = options.get("version")
+    if version is not None and (not isinstance(version, str) or not version):
+        yield f"version must be a non-empty str such as 'v2', found {version!r}"
+
+
+def _check_core_options(name: str, options: Mapping[str, Any]) -> None:
+    problems = list(core_option_problems(options)) if options else []
+    if problems:
+        raise DefinitionError("\n  ".join([f"step {name!r} cannot be made:", *problems]))
+
+
+class _Option:
+    """An attribute of a step that is one of its options, unless a class or an object sets it."""
+
+    def __init__(self, name: str, default: Any) -> None:
+        self._name, self._default = name, default
+
+    def __get__(self, step: Any, owner: Any) -> Any:
+        found = (owner if step is None else step).options
+        found = found.get(self._name) if isinstance(found, Mapping) else None
+        return self._default if found is None else found
+
+
 class PipelineStep:
     """A step that is a class: made once, its state is shared by all replicates of a worker.
 
@@ -99,13 +134,13 @@ class PipelineStep:
 
     cacheable: bool = False
     cache_strategy: Any = "code_hash"
-    version: str | None = None
+    version: str | None = _Option("version", None)  # type: ignore[assignment]  # reads the options
     options: Mapping[str, Any] = {}
-    inputs: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ()
+    inputs: Sequence[str] = ()
+    outputs: Sequence[str] = ()
     is_named: bool = False
-    execution_group: str | None = None
-    tags: Mapping[str, Any] = {}
+    execution_group: str | None = _Option("execution_group", None)  # type: ignore[assignment]  # the same
+    tags: Mapping[str, Any] = _Option("tags", {})  # type: ignore[assignment]  # the same
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -176,20 +211,16 @@ class PipelineStep:
         return f"{self.name}({shown})"
 
 
-def version_problem(version: object, strategy: object) -> str:
-    """What is wrong with the version of a step that is cached in this way, in words; empty if nothing is."""
-    if version is None:
-        return ""
-    if not isinstance(version, str) or not version:
-        return f"version must be a non-empty str such as 'v2', found {version!r}"
-    if strategy != "input_hash" and not callable(strategy):
+def left_out_version(version: object, strategy: object) -> str:
+    """What is wrong with a version where the cache does not look at code, in words; empty if nothing is."""
+    if version is None or (strategy != "input_hash" and not callable(strategy)):
         return ""
     what = "a cache key function" if callable(strategy) else "'input_hash'"
     return f"version={version!r} stands for the code, which {what} leaves out; keep one of the two"
 
 
 def _check_version(version: object, strategy: object, name: str) -> None:
-    problem = version_problem(version, strategy)
+    problem = next(core_option_problems({"version": version}), "") or left_out_version(version, strategy)
     if problem:
         message = f"step {name!r}: {problem}"
         raise DefinitionError(message)
@@ -201,8 +232,6 @@ class FunctionStep(PipelineStep):
     def __init__(self, factory: StepFactory, params: Mapping[str, Any]) -> None:
         self._factory = factory
         self._params = dict(params)
-        self.execution_group = factory.options.get("execution_group")
-        self.tags = dict(factory.options.get("tags") or {})
         signature = factory.signature
         for name in self._params:
             if name not in signature.others or name == signature.data:
@@ -240,11 +269,6 @@ class FunctionStep(PipelineStep):
         return self._factory.cacheable
 
     @property
-    def version(self) -> str | None:  # type: ignore[override]  # fixed by the decorator
-        """Text that stands for its code."""
-        return self._factory.options.get("version")
-
-    @property
     def options(self) -> Mapping[str, Any]:  # type: ignore[override]  # fixed by the decorator
         """The step options given to the decorator."""
         return self._factory.options
@@ -271,6 +295,7 @@ class StepFactory:
         self.cacheable = cacheable
         self._given = dict(options)  # without those of the function, which come back with it
         self.options = merged_options(self.name, self._given, carried_options(function, self.name))
+        _check_core_options(self.name, self.options)
         self.signature = signature_of(function)
         if self.signature.data is None:
             message = (
@@ -332,16 +357,12 @@ def pipeline_step(
         DefinitionError: The function takes no data, `cacheable` is no bool, or `version` no text.
 
     """
-    if callable(cacheable):
-        message = "use the decorator with parentheses: @pipeline_step()"
-        raise DefinitionError(message)
-    wrong_version = version_problem(version, "code_hash")
-    problems = [
-        *([] if isinstance(cacheable, bool) else [f"(cacheable=...) must be a bool, found {cacheable!r}"]),
-        *([f"(version=...): {wrong_version}"] if wrong_version else []),
-    ]
-    if problems:
-        message = "\n".join(f"pipeline_step{problem}" for problem in problems)
+    if not isinstance(cacheable, bool):
+        message = (
+            "use the decorator with parentheses: @pipeline_step()"
+            if callable(cacheable)
+            else f"pipeline_step(cacheable=...) must be a bool, found {cacheable!r}"
+        )
         raise DefinitionError(message)
     if version is not None:
         options["version"] = version
@@ -400,6 +421,7 @@ def as_step(item: Any, where: str = "pipeline") -> PipelineStep:
 
     """
     step = _made(item, where)
+    _check_core_options(step.name, step.options)
     if step.signature.data is None and not step.is_named:
         message = (
             f"step {step.name!r} takes no data: its first parameter must be the data, as in "

@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import get_args, get_type_hints
 
+import attrs
 import click
 import pytest
 
-from crystallize_core import hookspecs
+from crystallize_core import PipelineResult, StepResult, hookspecs, step
 from crystallize_core.cli import main
 from crystallize_core.cli.catalog import Status
+from crystallize_core.named import CACHE_STRATEGIES
 from crystallize_core.plugin import BasePlugin
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -82,6 +85,54 @@ def test_the_options_of_the_group_are_named():
 def test_every_status_of_a_plugin_is_explained():
     """In the table of `plugins list`."""
     assert [status for status in Status.__args__ if f"| {status} |" not in _page("cli.md")] == []
+
+
+def _rows(heading):
+    """The first cells of the tables of a section of the page on steps, without backticks."""
+    section = _page("steps.md").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| ([^|]+) \|", section, re.MULTILINE)
+    return [cell.replace("`", "") for cell in cells if not set(cell) <= set("- ")]
+
+
+def test_every_option_of_a_step_stands_in_the_table():
+    """In the order of the signature, with its default."""
+    options = [p for p in inspect.signature(step).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    assert sorted(_rows("Options of a step")[1:]) == sorted(option.name for option in options)
+    page = _page("steps.md")
+    for option in options:
+        default = [] if option.name in ("inputs", "outputs") else option.default
+        assert f"| `{option.name}` | `{default!r}` |".replace("'", '"') in page
+
+
+def test_every_strategy_of_the_cache_is_explained():
+    """Under the names that may be written."""
+    assert _rows("Caching")[1:4] == [*(f'"{name}"' for name in CACHE_STRATEGIES), "False"]
+
+
+def test_every_state_of_a_step_is_explained():
+    """In the table of the result."""
+    states = _rows("The result")
+    assert states[states.index("state") + 1 :] == list(get_args(get_type_hints(StepResult)["state"]))
+
+
+def test_a_result_has_what_the_page_says():
+    """Every attribute that it names, of the result and of its entries."""
+    section = _page("steps.md").partition("\n## The result\n")[2].partition("\n## ")[0]
+    of_result = set(re.findall(r"`result\.(\w+)", section))
+    entries = re.search(r"^Each entry of `step_results` has (.+)\.$", section, re.MULTILINE)[1]
+    of_entries = set(re.findall(r"`(\w+)`", entries))
+    assert of_result <= {*dir(PipelineResult), *(field.name for field in attrs.fields(PipelineResult))}
+    assert of_entries <= {*dir(StepResult), *(field.name for field in attrs.fields(StepResult))}
+    assert {"success", "outputs", "step_results", "lineage"} <= of_result
+    assert {"cached", "retries", "duration_seconds"} <= of_entries
+
+
+def test_the_life_of_a_step_names_every_hook_that_sees_it():
+    """And none that does not exist."""
+    section = _page("steps.md").partition("\n## What happens to a step\n")[2]
+    named = set(re.findall(r"`(\w+)`", section))
+    assert named <= set(hookspecs.HOOKS)
+    assert {name for name in hookspecs.HOOKS if "step" in name} <= named
 
 
 def test_every_environment_variable_is_named():

@@ -49,10 +49,23 @@ def test_the_first_experiment_of_the_readme_prints_what_it_says(tmp_path, monkey
     assert re.search(r"^digest: [0-9a-f]{64}$", printed, re.MULTILINE)
 
 
+@pytest.mark.ecosystem
+def test_a_picture_in_the_page_on_steps_is_what_is_printed(tmp_path, monkeypatch, capsys):
+    """The block behind the code that prints it."""
+    monkeypatch.chdir(tmp_path)
+    page = CHECKOUT / "docs" / "steps.md"
+    picture = re.search(r"^```\n(grouped: .*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)[1]
+    namespace = {"__name__": "__main__"}
+    for block in _blocks(page):
+        exec(compile(block, str(page), "exec"), namespace)
+    assert picture in capsys.readouterr().out
+
+
 @pytest.mark.skipif(not (CHECKOUT / "README.md").is_file(), reason="the checkout is not beside the tests")
 def test_links_in_the_readme_lead_somewhere():
-    """Within the repository."""
-    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
-    assert [link for link in links if not (CHECKOUT / link).exists()] == []
-    assert "docs/hooks.md" in links
+    """Within the repository, those of the pages as well."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text)
+        assert [link for link in links if not (page.parent / link).exists()] == [], page
+    assert "docs/hooks.md" in (CHECKOUT / "README.md").read_text(encoding="utf-8")

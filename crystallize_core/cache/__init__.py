@@ -2,7 +2,8 @@
 
 from crystallize_core.cache.caching import Caching
 from crystallize_core.cache.checkpoints import Checkpoints
-from crystallize_core.cache.step_cache import Lookup, StepCache
+from crystallize_core.cache.entry import Lookup
+from crystallize_core.cache.step_cache import StepCache, code_of
 from crystallize_core.cache.store import CacheWarning, FileStore, cache_folder
 from crystallize_core.cache.upkeep import cached_files, evict, invalidate
 
@@ -15,6 +16,7 @@ __all__ = [
     "StepCache",
     "cache_folder",
     "cached_files",
+    "code_of",
     "evict",
     "invalidate",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -23,23 +23,42 @@ class Caching:
     Attributes:
         store: The cache; None where it is switched off.
         checkpoints: Where everything that a step comes to is kept for this run; None for experiments.
-        earlier: The checkpoints of an earlier run that is resumed.
+        earlier: The checkpoints of an earlier run that is resumed, and of those that it resumed in turn.
         fresh: The names of the steps that run again, whatever an earlier run has of them.
 
     """
 
     store: FileStore | None = attrs.field(factory=FileStore)
     checkpoints: FileStore | None = None
-    earlier: FileStore | None = None
+    earlier: tuple[FileStore, ...] = ()
     fresh: Collection[str] = ()
 
-    def of_step(self, wired: WiredStep, ask: Callable[[Any], Any]) -> StepCache | None:
-        """The entries of a step; None where none are looked for or kept."""
+    def of_step(
+        self, wired: WiredStep, ask: Callable[[Any], Any], asset_stores: Sequence[str] = ()
+    ) -> StepCache | None:
+        """The entries of a step; None where none are looked for or kept.
+
+        Args:
+            wired: The step.
+            ask: Asks plugins what else its output depends on.
+            asset_stores: The names of the plugins that store assets.
+
+        """
         is_cached = wired.step.cacheable and self.store is not None
         is_fresh = wired.name in self.fresh
-        reads = [s for s in (self.earlier, self.store if is_cached else None) if s is not None and not is_fresh]
+        reads = [] if is_fresh else [*self.earlier, *([self.store] if is_cached and self.store is not None else [])]
         keeps = [s for s in (self.store if is_cached else None, self.checkpoints) if s is not None]
         if not keeps:
             return None
         explains = self.checkpoints is not None  # one run at a time, and somebody may look at each step of it
-        return StepCache(wired, ask, reads, keeps, earlier=self.earlier, explains=explains, quiet=not is_cached)
+        return StepCache(
+            wired,
+            ask,
+            reads,
+            keeps,
+            earlier=self.earlier,
+            asset_stores=asset_stores,
+            explains=explains,
+            quiet=not is_cached,
+            is_fresh=is_fresh,
+        )

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from crystallize_core.cache.store import FileStore
 from crystallize_core.errors import RunError, did_you_mean
 from crystallize_core.fingerprint import content_digest
+from crystallize_core.parameters import is_secret
 
 __all__ = ["Checkpoints"]
 
@@ -50,59 +51,95 @@ class Checkpoints:
         except OSError:
             return []
 
-    def begin(self, run_id: str, given: Mapping[str, Any]) -> FileStore:
-        """The store of a new run, which remembers what the run was given."""
-        store = FileStore(self.folder / run_id)
-        store.write_text(_RECORD, json.dumps({"run_id": run_id, "pipeline": self._pipeline, "state": "running"}))
-        store.write(_GIVEN, given, step=self._pipeline, quiet=True)
-        return store
+    def begin(self, store: FileStore, given: Mapping[str, Mapping[str, Any]], resumed: str | None = None) -> None:
+        """Note that a run begins, and what it is given, but for secrets: these are never stored.
 
-    def end(self, run_id: str, record: Mapping[str, Any]) -> None:
-        """Note what a run came to."""
-        FileStore(self.folder / run_id).write_text(_RECORD, json.dumps(record, allow_nan=False, default=str))
+        Args:
+            store: The store of the run.
+            given: What it is given by name, by kind: its inputs and its context.
+            resumed: The run that it takes over from.
 
-    def store(self, run_id: str | None = None) -> FileStore | None:
-        """The store of a run; of the newest one, or None if there is none, where no run is named.
+        """
+        self._note(store, {"state": "running", "resumed": resumed})
+        kept = {kind: {k: v for k, v in values.items() if not is_secret(k)} for kind, values in given.items()}
+        secrets = [name for values in given.values() for name in values if is_secret(name)]
+        store.write(_GIVEN, {**kept, "secrets": secrets}, step=self._pipeline, quiet=True)
+
+    def end(self, store: FileStore, state: str, steps: Mapping[str, str]) -> None:
+        """Note what a run came to, and what became of its steps."""
+        self._note(store, {**_record(store.folder), "state": state, "steps": steps})
+
+    def _note(self, store: FileStore, record: Mapping[str, Any]) -> None:
+        text = json.dumps({"run_id": store.folder.name, "pipeline": self._pipeline, **record})
+        store.write_text(_RECORD, text)
+
+    def newest(self) -> str | None:
+        """The id of the newest run; None if there is none."""
+        return next(reversed(self.runs()), None)
+
+    def stores(self, run_id: str) -> tuple[FileStore, ...]:
+        """The store of a run, and those of the runs that it took over from, as far as it did not get.
 
         Raises:
             RunError: There is no run of that name.
 
         """
         known = self.runs()
-        if run_id is None:
-            return FileStore(self.folder / known[-1]) if known else None
         if run_id not in known:
             hint = did_you_mean(run_id, known, listing="its runs are")
             message = f"pipeline {self._pipeline!r} has no run {run_id!r}; {hint}"
             raise RunError(message)
-        return FileStore(self.folder / run_id)
+        return tuple(FileStore(self.folder / found) for found in self._line(run_id))
+
+    def _line(self, run_id: str) -> list[str]:
+        """A run, and what it took over from: one that was completed has all of that itself."""
+        found = [run_id]
+        while (record := _record(self.folder / found[-1])).get("state") != "completed":
+            before = record.get("resumed")
+            if not isinstance(before, str) or before in found or not (self.folder / before / _RECORD).is_file():
+                break
+            found.append(before)
+        return found
 
     def given(self, run_id: str) -> Mapping[str, Any]:
-        """What a run was given: its inputs and its context.
+        """What a run was given: its `inputs` and its `context`, and the names of `secrets`, which are in neither.
 
         Raises:
             RunError: There is no such run, or what it was given could not be kept.
 
         """
-        store = self.store(run_id)
-        found = None if store is None else store.read(_GIVEN)
+        first, *_ = self.stores(run_id)
+        found = first.read(_GIVEN)
         if found is None:
-            message = f"what run {run_id!r} was given is not kept, because it cannot be pickled; run it with resume={run_id!r}"
+            message = (
+                f"what run {run_id!r} of pipeline {self._pipeline!r} was given is not kept, because it cannot be pickled "
+                f"or written; give it again: run(inputs=..., context=..., resume={run_id!r})"
+            )
             raise RunError(message)
         return found
 
     def prune(self, keep: int) -> None:
-        """Remove all but the newest runs; one that may still go on stays."""
-        for run_id in self.runs()[: -keep or None]:
+        """Remove all but the newest runs, and what these took over from; one that may still go on stays."""
+        runs = self.runs()
+        kept = {other for run_id in runs[-keep:] for other in self._line(run_id)}
+        for run_id in runs:
             folder = self.folder / run_id
-            if _has_ended(folder):
+            if run_id not in kept and _has_ended(folder):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """What is noted of a run; nothing where that is damaged."""
+    try:
+        found = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _has_ended(folder: Path) -> bool:
     try:
-        text = (folder / _RECORD).read_text(encoding="utf-8")
         age = time.time() - (folder / _RECORD).stat().st_mtime
-        return json.loads(text).get("state") != "running" or age > UNFINISHED_SECONDS
-    except (OSError, ValueError, AttributeError):
+    except OSError:
         return False
+    return _record(folder).get("state", "running") != "running" or age > UNFINISHED_SECONDS

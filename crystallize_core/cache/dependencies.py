@@ -13,17 +13,27 @@ from crystallize_core.state import ABSENT, ALL_KEYS, CellState
 if TYPE_CHECKING:
     from crystallize_core.wiring import Fill
 
-__all__ = ["PLUGIN", "current", "names_read", "parameter_name"]
+__all__ = ["ASSET_STORES", "NOTHING", "PLUGIN", "asked_names", "current", "names_read", "parameter_name"]
 
 _CONTEXT: Final = "context"
 _SERVICE: Final = "service"
 PLUGIN: Final = "plugin"
 _LOOK: Final = "look"
+ASSET_STORES: Final = "stores"
+"""The name of the dependency on the plugins that store what a step returns as assets: a hit stores nothing anew."""
+NOTHING: Final = "absent"
+"""Stands in place of a digest for a context key that is not there."""
+_ASKED: Final = "asked"
 
 
 def parameter_name(fill: Fill) -> str:
     """The name of the dependency on the context value that fills a parameter."""
     return f"{_CONTEXT}:{fill.place}"
+
+
+def asked_names(answers: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """That these plugins were asked: whether the output depends on what a plugin knows was seen only if it was there."""
+    return {f"{_ASKED}:{plugin}" for plugin in answers}
 
 
 def names_read(ctx: FrozenContext) -> set[str]:
@@ -51,7 +61,9 @@ def current(name: str, step: str, state: CellState, answers: Mapping[str, Mappin
         value = values.get(key, ABSENT)
         if isinstance(value, ResourceFactory):
             value = ("resource", value.function)  # its key tells it from others in this process only
-        return "absent" if value is ABSENT else content_digest(value)
+        return NOTHING if value is ABSENT else content_digest(value)
+    if kind == _ASKED:
+        return "asked"  # a plugin that has gone since, and saw no dependency, is not missed
     if kind == _SERVICE:
         # What a plugin provides (a random stream) may depend on all that tells one step of one cell from another.
         return content_digest([step, *(values.get(part) for part in (REPLICATE_KEY, CONDITION_KEY, SEED_USED_KEY))])

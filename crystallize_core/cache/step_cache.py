@@ -12,81 +12,40 @@ then stands for everything.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
-from crystallize_core.artifact import ArtifactRecord
+from crystallize_core import fingerprint
+from crystallize_core.asset import Asset
 from crystallize_core.assets import Assets
-from crystallize_core.cache.dependencies import PLUGIN, current, names_read, parameter_name
+from crystallize_core.cache.dependencies import (
+    ASSET_STORES,
+    NOTHING,
+    PLUGIN,
+    asked_names,
+    current,
+    names_read,
+    parameter_name,
+)
+from crystallize_core.cache.entry import Entry, Lookup
 from crystallize_core.cache.reasons import changes, last_name, last_parts
 from crystallize_core.cache.store import CacheWarning, FileStore
-from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY, Event, StepContext
-from crystallize_core.errors import DefinitionError, FingerprintError, warn_caller
+from crystallize_core.context import StepContext
+from crystallize_core.errors import DefinitionError, FingerprintError, describe, warn_caller
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.signature import REQUIRED
-from crystallize_core.state import CellState, Metric
+from crystallize_core.state import CellState
+from crystallize_core.wiring.types import promised_types
 
 if TYPE_CHECKING:
+    from crystallize_core.step import PipelineStep
     from crystallize_core.wiring import Fill, WiredStep
 
-__all__ = ["Entry", "Lookup", "StepCache"]
-
-
-@attrs.frozen
-class Entry:
-    """What a step came to: its output and everything that it wrote."""
-
-    output: Any
-    metrics: list[Metric]
-    artifacts: list[ArtifactRecord]
-    events: list[Event]
-    added: dict[str, Any]
-
-    def replay(self, ctx: StepContext) -> None:
-        """Write into `ctx` what the step wrote when it ran."""
-        if not (self.metrics or self.artifacts or self.events or self.added):
-            return
-        stage = ctx._open_stage()  # noqa: SLF001 - the engine is who stages
-        stage.metrics += self.metrics
-        stage.artifacts += [attrs.evolve(artifact, step=ctx.step_name or "") for artifact in self.artifacts]
-        replicate, condition = ctx._state.values.get(REPLICATE_KEY), ctx._state.values.get(CONDITION_KEY)  # noqa: SLF001
-        stage.events += [
-            attrs.evolve(event, replicate=replicate, condition=condition, step=ctx.step_name) for event in self.events
-        ]
-        for key, value in self.added.items():
-            ctx.add(key, value)
-
-
-@attrs.frozen
-class Lookup:
-    """An attempt to find an entry.
-
-    Attributes:
-        entry: What was found, or None.
-        name: Where entries of this step and input are; None where they cannot be named.
-        answers: What plugins say that the output may depend on, by plugin and name.
-        found_in: The store that had it.
-        full_name: The name of the entry that was found.
-        reason: Why nothing was found, in words.
-
-    """
-
-    entry: Entry | None = None
-    name: str | None = None
-    answers: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
-    found_in: FileStore | None = None
-    full_name: str | None = None
-    reason: str = "it cannot be cached"
-
-    @property
-    def words(self) -> str:
-        """What came of it, for people."""
-        return f"a miss: {self.reason}" if self.entry is None else "a hit: nothing that it depends on has changed"
+__all__ = ["StepCache", "code_of"]
 
 
 class StepCache:
@@ -97,9 +56,11 @@ class StepCache:
         ask: Asks plugins what else the output depends on.
         reads: The stores in which entries are looked for, the first one first.
         keeps: The stores in which entries are kept.
-        earlier: The store among these that holds an earlier run.
+        earlier: The stores among these that hold earlier runs.
+        asset_stores: The names of the plugins that store assets.
         explains: Whether a miss says what has changed since the step ran last.
         quiet: Whether to say nothing of outputs that cannot be kept, because nobody asked for it.
+        is_fresh: Whether nothing is looked for because the step is to run again.
 
     """
 
@@ -110,16 +71,23 @@ class StepCache:
         reads: Sequence[FileStore],
         keeps: Sequence[FileStore],
         *,
-        earlier: FileStore | None = None,
+        earlier: Sequence[FileStore] = (),
+        asset_stores: Sequence[str] = (),
         explains: bool = False,
         quiet: bool = False,
+        is_fresh: bool = False,
     ) -> None:
         self._wired, self._name, self._ask = wired, wired.name, ask
         self._reads, self._keeps, self._earlier, self._quiet = reads, keeps, earlier, quiet
-        self._explains = explains
+        self._explains, self._is_fresh = explains, is_fresh
+        self._asset_stores = list(asset_stores)
         strategy = wired.step.cache_strategy
         self._own_key = strategy if callable(strategy) else None
-        self._filled = {parameter_name(fill) for fill in wired.fills if fill.source == "context"}
+        by_context = [fill for fill in wired.fills if fill.source == "context"]
+        self._filled = {parameter_name(fill) for fill in by_context}
+        self._looks_at_code = strategy == "code_hash"
+        # The code says what the defaults are; who does not look at the code looks at them.
+        self._defaults = {parameter_name(fill): fill.value for fill in by_context if not self._looks_at_code}
         self._assets = tuple(fill for fill in wired.fills if fill.key is not None and fill.source != "context")
         self._hash: str | None = None
         self._has_no_hash = self._warned = False
@@ -136,7 +104,7 @@ class StepCache:
             return Lookup()
         if self._own_key is not None:
             name = f"{step_hash}/{content_digest(self._key_of(data, state))}"
-            return self._found(name, name) or Lookup(None, name, reason="no entry has the key of its own function")
+            return self._found(name, name) or self._missed(name, {}, data, state)
         try:
             name = f"{step_hash}/{self._input_digest(data)}"
         except FingerprintError as error:
@@ -144,36 +112,41 @@ class StepCache:
             return Lookup()
         view = StepContext(_state=state, step_name=self._name)
         answers = {plugin: found for plugin, found in self._ask(view) if found is not None}
+        asked = asked_names(answers)
         for names in self._recorded(name):
+            if not asked.issubset(names):
+                continue  # it was made where nobody watched for what these plugins know of, such as random numbers
             try:
-                values = {key: current(key, self._name, state, answers) for key in names}
+                values = {key: self._current(key, state, answers) for key in names}
             except (FingerprintError, KeyError):
                 continue  # a dependency that cannot be compared is not the same
             found = self._found(name, _entry_name(name, values), answers)
             if found is not None:
                 return found
-        return Lookup(None, name, answers, reason=self._reason(data, state, answers))
+        return self._missed(name, answers, data, state)
 
     def _found(self, name: str, full: str, answers: Mapping[str, Mapping[str, Any]] | None = None) -> Lookup | None:
         for store in self._reads:
             found = store.read(full)
-            if found is not None and (entry := _as_entry(found)) is not None:
+            if found is not None and (entry := Entry.of(found)) is not None:
                 return Lookup(entry, name, answers or {}, store, full)
         return None
 
     def is_earlier(self, lookup: Lookup) -> bool:
         """Whether an entry came from an earlier run, and not from the cache."""
-        return lookup.found_in is not None and lookup.found_in is self._earlier
+        return any(lookup.found_in is store for store in self._earlier)
 
     def keep_found(self, lookup: Lookup) -> None:
         """Keep what was found where it is to be kept as well."""
         if lookup.found_in is None or lookup.full_name is None or lookup.name is None:
             return
         for store in self._keeps:
-            if store is not lookup.found_in and store.adopt(lookup.full_name, lookup.found_in):
+            if store is not lookup.found_in and store.adopt(lookup.full_name, lookup.found_in, step=self._name):
                 text = lookup.found_in.read_text(f"{lookup.name}.json")
                 if text is not None:
                     self._merge_names(store, lookup.name, _recorded(text))
+        if self._explains and self.is_earlier(lookup):
+            self._keep_last(lookup.found_in)
 
     def store(self, lookup: Lookup, output: Any, ctx: StepContext, data: Any = None) -> None:
         """Keep what the step came to, under what it depended on.
@@ -190,10 +163,11 @@ class StepCache:
         full = lookup.name
         if self._own_key is None:
             state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
-            asked = {f"{PLUGIN}:{plugin}:{name}" for plugin, found in self._ask(ctx) for name in found or ()}
-            names = sorted(self._filled | names_read(ctx) | asked)
+            said = {f"{PLUGIN}:{plugin}:{name}" for plugin, found in self._ask(ctx) for name in found or ()}
+            stored = {ASSET_STORES} if self._has_assets(output) else set()
+            names = sorted(self._filled | names_read(ctx) | said | asked_names(lookup.answers) | stored)
             try:
-                values = {key: current(key, self._name, state, lookup.answers) for key in names}
+                values = {key: self._current(key, state, lookup.answers) for key in names}
             except (FingerprintError, KeyError) as error:
                 self._warn(f"something that it read has no stable digest ({error})")
                 return
@@ -209,37 +183,89 @@ class StepCache:
             "artifacts": getattr(stage, "artifacts", []),
             "events": getattr(stage, "events", []),
             "added": getattr(stage, "added", {}),
+            "code": None if self._looks_at_code else code_of(self._wired.step),
         }
         first, *others = self._keeps
         if first.write(full, entry, step=self._name, quiet=self._quiet):
             for other in others:
-                other.adopt(full, first)
+                other.adopt(full, first, step=self._name)
 
     # Reasons --------------------------------------------------------------------------------------
 
-    def _reason(self, data: Any, state: CellState, answers: Mapping[str, Mapping[str, Any]]) -> str:
-        """Why there is no entry, as far as that is known from the last time that the step ran."""
+    def _missed(self, name: str, answers: Mapping[str, Mapping[str, Any]], data: Any, state: CellState) -> Lookup:
+        """That nothing was found, and why, as far as that is known from the last time that the step ran."""
         if not self._reads:
-            return "it is not cached"
+            is_off = "the cache is switched off" if self._wired.step.cacheable else "it is not to be cached"
+            reason = "it was to run again" if self._is_fresh else is_off
+            return Lookup(None, name, answers, reason=reason, was_asked=False)
+        if self._own_key is not None:
+            return Lookup(None, name, answers, reason="no entry has the key of its own function")
         if not self._explains:
-            return "there is no entry for this code and input"
-        last = last_parts(self._keeps[0].read_text(last_name(self._name)))
-        now = self._parts(data)
-        for name in last.keys() - now.keys():
+            return Lookup(None, name, answers, reason="there is no entry for this code and input")
+        last = self._last_parts()
+        now = self._parts(data) | dict.fromkeys(asked_names(answers), "asked")
+        for part in last.keys() - now.keys():
             with suppress(FingerprintError, KeyError):
-                now[name] = current(name, self._name, state, answers)
-        return changes(last, now)
+                now[part] = self._current(part, state, answers)
+        return Lookup(None, name, answers, reason=changes(last, now))
+
+    def _last_parts(self) -> dict[str, str]:
+        """What the step stood on when it ran last, as far as one of the stores knows."""
+        texts = (store.read_text(last_name(self._name)) for store in self._reads)
+        return next((found for found in map(last_parts, texts) if found), {})
+
+    def _keep_last(self, other: FileStore) -> None:
+        """Take over what the step stood on when it ran last, where that is not known here."""
+        name = last_name(self._name)
+        text = other.read_text(name)
+        if text is not None and self._keeps[0].read_text(name) is None:
+            self._keeps[0].write_text(name, text)
 
     def _parts(self, data: Any) -> dict[str, str]:
         """The digests of what an entry stands under, by what they are the digests of."""
-        parts = {"code": self._hash or ""}
+        parts = {"code": self._hash or "", **self._code_parts()}
         if isinstance(data, Assets):
             for fill in self._assets:
                 with suppress(FingerprintError, KeyError):
                     parts[f"input:{fill.key if isinstance(fill.key, str) else fill.parameter}"] = _digest_of(fill, data)
         return parts
 
+    @functools.cached_property
+    def _promised(self) -> Mapping[str, type[Asset]]:
+        """The types of asset that the step is annotated to return, by output."""
+        return promised_types(self._wired.step, self._name)
+
+    def _has_assets(self, output: Any) -> bool:
+        """Whether there is something in the output for plugins to store, should there be any that do."""
+        values = output.values() if isinstance(output, Mapping) else output if isinstance(output, (tuple, list)) else ()
+        made = values if len(self._wired.outputs) > 1 else (output,)
+        return any(isinstance(value, Asset) for value in made) or bool(self._promised)
+
+    def _code_parts(self) -> dict[str, str]:
+        """The digests of the parts of the code, where the code counts."""
+        if self._own_key is not None or self._wired.step.cache_strategy == "input_hash":
+            return {}
+        with suppress(FingerprintError):
+            return {
+                f"code:{label}": digest for label, digest in fingerprint.code_parts(self._wired.step.function).items()
+            }
+        return {}
+
     # What an entry stands under -------------------------------------------------------------------
+
+    def _current(self, name: str, state: CellState, answers: Mapping[str, Mapping[str, Any]]) -> str:
+        """The digest of what `name` stands for now; of the default of a parameter that is given nothing else.
+
+        Raises:
+            FingerprintError: It has no stable digest.
+            KeyError: Nothing knows that name any more.
+
+        """
+        if name == ASSET_STORES:
+            return content_digest(self._asset_stores)
+        found = current(name, self._name, state, answers)
+        default = self._defaults.get(name, REQUIRED)
+        return found if found != NOTHING or default is REQUIRED else content_digest(("default", default))
 
     def _step_hash(self) -> str | None:
         """The digest of the step, made when it is first needed; None where it has none."""
@@ -252,8 +278,12 @@ class StepCache:
                     found = content_digest(("step by its inputs", step.name, dict(step.params)))
                 else:
                     found = step.step_hash
-                # The second of its name is told apart, because it can ask for its name.
-                self._hash = found if name == step.name else content_digest((found, name))
+                # The second of its name is told apart, because it can ask for its name. What is kept of an output
+                # depends on what the step declares: a pair is an output with metrics, or one output; and what is
+                # stored of it on what it is annotated to be.
+                as_types = {key: f"{kind.__module__}.{kind.__qualname__}" for key, kind in self._promised.items()}
+                is_plain = name == step.name and not step.outputs and not as_types
+                self._hash = found if is_plain else content_digest((found, name, step.outputs, as_types))
             except FingerprintError as error:
                 self._has_no_hash = True
                 self._warn(f"its code or parameters have no stable digest ({error})")
@@ -271,7 +301,15 @@ class StepCache:
         assert self._own_key is not None
         fills = self._wired.fills
         inputs = {fill.parameter: _value_of(fill, data) for fill in fills if fill.source not in _NO_INPUT}
-        found = self._own_key(self._wired.step, inputs, MappingProxyType(state.values))
+        by_default = [
+            f for f in fills if f.source == "context" and f.place not in state.values and f.value is not REQUIRED
+        ]
+        inputs |= {fill.parameter: fill.value for fill in by_default}
+        try:
+            found = self._own_key(self._wired.step, inputs, MappingProxyType(state.values))
+        except Exception as error:
+            message = f"the cache function of step {self._name!r} failed: {describe(error)}"
+            raise DefinitionError(message, step=self._name) from error
         if not isinstance(found, str):
             message = f"the cache function of step {self._name!r} must return text, found {type(found).__qualname__}"
             raise DefinitionError(message, step=self._name)
@@ -297,6 +335,14 @@ class StepCache:
         if not self._warned and not self._quiet:
             self._warned = True
             warn_caller(f"step {self._name!r} is not cached: {reason}", CacheWarning)
+
+
+def code_of(step: PipelineStep) -> str | None:
+    """The digest of the code of a step; None where it has none."""
+    try:
+        return fingerprint.code_digest(step.function)
+    except FingerprintError:
+        return None
 
 
 _NO_INPUT = ("ctx", "parameters", "context", "artifact")
@@ -330,10 +376,3 @@ def _recorded(text: str | None) -> list[list[str]]:
 
 def _is_names(names: object) -> bool:
     return isinstance(names, Iterable) and all(isinstance(name, str) for name in names)
-
-
-def _as_entry(found: Mapping[str, Any]) -> Entry | None:
-    try:
-        return Entry(**found)
-    except TypeError:
-        return None

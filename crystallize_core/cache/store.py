@@ -18,11 +18,13 @@ from typing import Any, Final
 from crystallize_core.errors import describe, warn_caller
 from crystallize_core.signing import SIGNATURE_SIZE, is_signed, sign, user_key
 
-__all__ = ["STEP_FILE", "CacheWarning", "FileStore", "cache_folder"]
+__all__ = ["STEP_FILE", "UNFINISHED", "CacheWarning", "FileStore", "cache_folder"]
 
 _MAGIC: Final = b"crystallize-entry-1\n"
 STEP_FILE: Final = "step"
 """Beside the entries of a step: its name, for people and for those who look for its entries."""
+UNFINISHED: Final = ".writing-"
+"""What the name of a file begins with while it is written."""
 
 
 class CacheWarning(UserWarning):
@@ -40,15 +42,19 @@ class FileStore:
     Args:
         folder: Default: `CRYSTALLIZE_CACHE_DIR`, else `.cache` in the current folder.
         lifetime: Seconds after which an entry counts no more; default never.
+        beside: Another store of the same run: of what was said about one, the other says nothing more.
 
     """
 
-    def __init__(self, folder: Path | None = None, *, lifetime: float | None = None) -> None:
-        self.folder = cache_folder() if folder is None else folder
+    def __init__(
+        self, folder: Path | None = None, *, lifetime: float | None = None, beside: FileStore | None = None
+    ) -> None:
+        # A step may change the current folder, and what belongs together must stay together.
+        self.folder = (cache_folder() if folder is None else folder).absolute()
         self._lifetime = lifetime
         self._key: bytes | None = None
         self._broken = False
-        self._warned: set[str] = set()
+        self.warned: set[str] = set() if beside is None else beside.warned
 
     def read(self, name: str) -> dict[str, Any] | None:
         """The entry of that name, or None if there is none that can be trusted."""
@@ -89,24 +95,30 @@ class FileStore:
         try:
             payload = pickle.dumps(dict(entry), protocol=5)
         except Exception as error:  # noqa: BLE001 - foreign objects may raise anything when pickled
-            if not quiet and step not in self._warned:
-                self._warned.add(step)
+            if not quiet:
                 text = f"step {step!r} is not cached: its output cannot be pickled ({describe(error)})"
-                warn_caller(text, CacheWarning)
+                self._warn_once(f"step {step}", text)
             return False
         try:
-            self._write_file(f"{name}.pkl", _MAGIC + self._sign(name, payload) + payload)
-            label = self.folder / name.partition("/")[0] / STEP_FILE
-            if not label.exists():
-                self._write_file(f"{name.partition('/')[0]}/{STEP_FILE}", step.encode("utf-8", "replace"))
+            self._write_file(f"{name}.pkl", _MAGIC + self._sign(name, payload) + payload, must_last=True)
+            self._label(name, step)
         except OSError as error:
             self._broken = True
-            text = f"nothing is cached from here on: {self.folder} cannot be written ({error})"
-            warn_caller(text, CacheWarning)
+            self._warn_once("folder", f"nothing is cached from here on: {self.folder} cannot be written ({error})")
             return False
         return True
 
-    def adopt(self, name: str, other: FileStore) -> bool:
+    def _label(self, name: str, step: str) -> None:
+        label = f"{name.partition('/')[0]}/{STEP_FILE}"
+        if not (self.folder / label).exists():
+            self._write_file(label, step.encode("utf-8", "replace"))
+
+    def _warn_once(self, about: str, text: str) -> None:
+        if about not in self.warned:
+            self.warned.add(about)
+            warn_caller(text, CacheWarning)
+
+    def adopt(self, name: str, other: FileStore, *, step: str) -> bool:
         """Take over the entry of that name from another store, as a link where the file system can."""
         source, target = other.folder / f"{name}.pkl", self.folder / f"{name}.pkl"
         try:
@@ -118,7 +130,8 @@ class FileStore:
             except FileNotFoundError:
                 return False
             except OSError:  # another file system, or one without links
-                self._write_file(f"{name}.pkl", source.read_bytes())
+                self._write_file(f"{name}.pkl", source.read_bytes(), must_last=True)
+            self._label(name, step)
         except OSError:
             return target.exists()
         return True
@@ -144,15 +157,21 @@ class FileStore:
             self._key = user_key()
         return self._key
 
-    def _write_file(self, name: str, content: bytes) -> None:
+    def _write_file(self, name: str, content: bytes, *, must_last: bool = False) -> None:
+        """Write a whole file or none; one that must last is on the disk before it has its name."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+        try:
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
+        except FileNotFoundError:  # another process has just removed the folder, because it was empty
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+                if must_last:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(temporary, path)  # noqa: PTH105 - beside mkstemp, which gives names
         except BaseException:
             with suppress(OSError):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import attrs
 
-from crystallize_core.cache.store import STEP_FILE
+from crystallize_core.cache.store import STEP_FILE, UNFINISHED
 from crystallize_core.errors import DefinitionError
 
 __all__ = ["CachedFile", "cached_files", "evict", "invalidate"]
+
+ABANDONED_SECONDS: Final = 24 * 3600.0
+"""After so long, nobody is writing a file any more."""
 
 
 @attrs.frozen
@@ -79,12 +84,16 @@ def invalidate(folder: Path, *, step: str | None = None, before: dt.datetime | d
 
 
 def evict(folder: Path, most_bytes: int) -> int:
-    """Remove what was not used for the longest time until the rest is no larger than this; returns how many."""
+    """Remove what was not used for the longest time until the rest is no larger than this; returns how many.
+
+    An entry that is larger than that by itself goes alone, and not with everything that is older.
+    """
     entries = sorted(cached_files(folder), key=lambda entry: entry.used, reverse=True)
     total = removed = 0
     for entry in entries:
-        total += entry.size
-        if total > most_bytes:
+        is_too_large = entry.size > most_bytes
+        total += 0 if is_too_large else entry.size
+        if is_too_large or total > most_bytes:
             with suppress(OSError):
                 entry.path.unlink()
                 removed += 1
@@ -94,12 +103,15 @@ def evict(folder: Path, most_bytes: int) -> int:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove the folders of steps without entries, with what was kept beside these."""
+    """Remove what processes that were killed left half written, and the folders of steps without entries."""
     for step_folder in _folders(folder):
         with suppress(OSError):
+            for path in step_folder.glob(f"{UNFINISHED}*"):
+                if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                    path.unlink()
             if not any(step_folder.glob("*.pkl")):
                 for path in step_folder.iterdir():
-                    if not path.name.startswith(".writing-"):  # somebody is about to make an entry
+                    if not path.name.startswith(UNFINISHED):  # somebody is about to make an entry
                         path.unlink()
                 step_folder.rmdir()
 

@@ -121,6 +121,10 @@ class HookCalls:
         """Whether anything implements it."""
         return bool(self._implementations(hook))
 
+    def implementers(self, hook: str) -> list[str]:
+        """The names of the plugins that implement it, in the order in which they are asked."""
+        return [implementation.plugin.name for implementation in self._implementations(hook)]
+
     def collect(self, hook: str, *arguments: Any) -> Iterator[tuple[ActivePlugin, Any]]:
         """Call each implementation and give what it returned, with its plugin."""
         for implementation in self._implementations(hook):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from crystallize_core.parameters import shown
+from crystallize_core.parameters import is_secret, shown
 
 if TYPE_CHECKING:
     from crystallize_core.engine.plan import PlannedStep
@@ -66,22 +66,41 @@ class Debugger:
     def tell(self, planned: PlannedStep, done: StepRun | None, result: StepResult, given: Mapping[str, Any]) -> None:
         """A step has ended."""
         self._narrator.tell(planned, done, result, given)
-        values = dict(given)
-        if done is not None:
-            there = done.ctx._state.values  # noqa: SLF001 - the engine is who looks behind the view
-            keys = {f.parameter: f.place for f in planned.wired.fills if f.source == "context"}
-            values |= {parameter: there[key] for parameter, key in keys.items() if key in there}
+        values = _values(planned, done, result, given)
         lines = [f"step {planned.name}: {result.state} in {result.duration_seconds:.3f} s"]
         for fill in planned.wired.fills:
-            value = f" = {shown(fill.parameter, values[fill.parameter])}" if fill.parameter in values else ""
-            lines.append(f"  {fill.parameter} ← {fill.words}{value}")
+            source = result.sources[fill.parameter]
+            value = f" = {_shown(fill.parameter, fill.place, values)}" if fill.parameter in values else ""
+            lines.append(f"  {fill.parameter} ← {source}{value}")
         if done is not None and done.why is not None:
             lines.append(f"  cache: {done.why.words}")
         if result.state in ("ok", "cached"):
-            lines.append(f"  returns {shown('', result.output)}")
+            secret = next(filter(is_secret, planned.wired.outputs), "")
+            lines.append(f"  returns {shown(secret, result.output)}")
         lines += [f"  {text}" for text in (result.error, result.reason) if text]
         sys.stderr.write("\n".join(lines) + "\n")
         sys.stderr.flush()
+
+
+def _values(
+    planned: PlannedStep, done: StepRun | None, result: StepResult, given: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """What the parameters of a step were given, as far as that is known."""
+    values = dict(given)
+    if done is None:
+        return values
+    there = done.ctx._state.values  # noqa: SLF001 - the engine is who looks behind the view
+    for fill in planned.wired.fills:
+        if result.sources[fill.parameter] in ("default", "bound"):
+            values[fill.parameter] = fill.value
+        elif fill.source == "context" and fill.place in there:
+            values[fill.parameter] = there[fill.place]
+    return values
+
+
+def _shown(parameter: str, place: str, values: Mapping[str, Any]) -> str:
+    """The value of a parameter in a line of text; a secret where the parameter or what fills it is called so."""
+    return shown(place if is_secret(place) else parameter, values[parameter])
 
 
 def post_mortem(result: PipelineResult) -> None:
@@ -89,7 +108,11 @@ def post_mortem(result: PipelineResult) -> None:
     failed = [found.exception for found in result.step_results.values() if found.exception is not None]
     if not failed or failed[0].__traceback__ is None:
         return
-    if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty():
+    if all(map(_is_terminal, (sys.stdin, sys.stdout))):  # where the debugger reads and writes
         import pdb  # noqa: PLC0415, T100 - that is what a person at a terminal asked for with debug=True
 
         pdb.post_mortem(failed[0].__traceback__)
+
+
+def _is_terminal(stream: Any) -> bool:
+    return stream is not None and not stream.closed and bool(stream.isatty())

@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any
 from crystallize_core.context import StepContext
 from crystallize_core.engine.step_run import StepRun, given_to
 from crystallize_core.errors import describe
+from crystallize_core.signature import REQUIRED
 from crystallize_core.state import ABSENT, ALL_KEYS, CellState
 
 if TYPE_CHECKING:
     from crystallize_core.engine.plan import PlannedStep
+    from crystallize_core.wiring import Fill
 
-__all__ = ["Observer"]
+__all__ = ["Observer", "uses_default"]
+
+
+def uses_default(fill: Fill, state: CellState) -> bool:
+    """Whether the context had no value for a parameter that has a default."""
+    return fill.source == "context" and fill.value is not REQUIRED and fill.place not in state.values
 
 
 class Observer:
@@ -83,7 +90,10 @@ class Observer:
         record: dict[str, Any] = {
             "step": planned.name,
             "params": dict(planned.step.params),
-            "filled": {fill.parameter: fill.source for fill in planned.wired.fills},
+            "filled": {
+                fill.parameter: "default" if uses_default(fill, ctx._state) else fill.source  # noqa: SLF001 - as above
+                for fill in planned.wired.fills
+            },
             "cache_hit": False,
             "ctx_changes": {
                 "reads": {k: v for k, v in reads.items() if v is not ABSENT and k != ALL_KEYS},

@@ -13,10 +13,11 @@ from crystallize_core.cache import Caching, StepCache
 from crystallize_core.engine.attempt import Attempts, failure_reporter
 from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.errors import PluginError, StepOptionError, describe, did_you_mean, safe_str
+from crystallize_core.stack.discovery import PLUGINS, installed
 from crystallize_core.stack.options import check_value
 from crystallize_core.state import ALL_KEYS
 from crystallize_core.step import CORE_OPTIONS, PipelineStep
-from crystallize_core.wiring import Sources, WiredStep, wire
+from crystallize_core.wiring import ReturnCheck, Sources, WiredStep, return_check, wire
 from crystallize_core.wiring.types import promised_types
 
 __all__ = ["Plan", "PlannedStep", "compile_plan"]
@@ -32,6 +33,9 @@ PROVIDERS = {
 }
 """Where the step options of the official plugins come from, for the message of those who lack them."""
 
+ONLY_NAMED = ("cache", "inputs", "name", "outputs")
+"""What is no step option but an argument of `step`, for the same message."""
+
 
 @attrs.frozen
 class PlannedStep:
@@ -44,6 +48,7 @@ class PlannedStep:
         report: Tells `step_failed` of a failed attempt.
         cache: Where its outputs are kept; None where it is not cacheable.
         promised: The types of asset that it is annotated to return, by output, where somebody stores assets.
+        check: Compares what it returned with its annotation; None where nobody asked for that.
 
     """
 
@@ -55,11 +60,13 @@ class PlannedStep:
     report: Callable[[Any, BaseException], None]
     cache: StepCache | None
     promised: Mapping[str, type[Asset]] = attrs.field(factory=dict)
+    check: ReturnCheck | None = None
 
     @property
     def call(self) -> Callable[[Any, Any], Any] | None:
         """What an inner loop calls: the step or the policies around it; None where more than that has to happen."""
         has_more = self.promised or self.wired.guards or self.wired.split is not None or self.cache is not None
+        has_more = has_more or self.check is not None
         return None if has_more else self.policy or self.invoke
 
 
@@ -87,6 +94,7 @@ def compile_plan(
     sources: Sources | None = None,
     caching: Caching | None = None,
     where: str = "pipeline",
+    check_types: bool = False,
 ) -> Plan:
     """Decide everything that can be decided before the first replicate.
 
@@ -97,16 +105,20 @@ def compile_plan(
         sources: Where parameters may be filled from besides the steps.
         caching: Where outputs are looked for and kept.
         where: Words for the message.
+        check_types: Whether to compare what steps take and return with their annotations while they run.
 
     Raises:
         WiringError: Parameters that nothing fills, or steps that cannot be put in order.
         StepOptionError: Options that no plugin claims, or of the wrong type.
 
     """
-    wiring = wire(steps, _with_added(sources or Sources(), hooks), where=where)
+    wiring = wire(steps, _with_added(sources or Sources(), hooks), where=where, check_types=check_types)
     _check_options(wiring.steps, hooks, where)
     caching = caching or Caching()
-    planned = tuple(_planned(step, hooks, experiment, caching) for step in wiring.steps)
+    planned = tuple(
+        _planned(step, hooks, experiment, caching, return_check(step.step, step.name) if check_types else None)
+        for step in wiring.steps
+    )
     return Plan(planned, hooks, experiment, wiring.is_chain)
 
 
@@ -119,7 +131,9 @@ def _with_added(sources: Sources, hooks: HookCalls) -> Sources:
     return attrs.evolve(sources, conditions={name: keys | more for name, keys in sources.conditions.items()})
 
 
-def _planned(wired: WiredStep, hooks: HookCalls, experiment: Any, caching: Caching) -> PlannedStep:
+def _planned(
+    wired: WiredStep, hooks: HookCalls, experiment: Any, caching: Caching, check: ReturnCheck | None
+) -> PlannedStep:
     step = wired.step
     return PlannedStep(
         wired=wired,
@@ -128,8 +142,9 @@ def _planned(wired: WiredStep, hooks: HookCalls, experiment: Any, caching: Cachi
         invoke=wired.invoke,
         policy=_composed(wired, hooks, experiment),
         report=failure_reporter(wired, hooks, experiment),
-        cache=caching.of_step(wired, _dependencies(step, hooks, experiment)),
+        cache=caching.of_step(wired, _dependencies(step, hooks, experiment), hooks.implementers("store_asset")),
         promised=promised_types(step, wired.name) if hooks.has("store_asset") else {},
+        check=check,
     )
 
 
@@ -184,10 +199,21 @@ def _check_options(wired: Sequence[WiredStep], hooks: HookCalls, where: str) -> 
         raise StepOptionError(f"{where}:" + "".join(f"\n  {problem}" for problem in problems))
 
 
+def _provider_hint(distribution: str) -> str:
+    """How to get the plugin of a distribution into the stack."""
+    if any(found.distribution == distribution for found in installed(PLUGINS)):
+        return f"{distribution} is installed, but not active here; `crystallize plugins list` says why"
+    return f"pip install {distribution}"
+
+
 def _option_problem(step: str, name: str, value: Any, claims: Mapping[str, tuple[str, Any]]) -> list[str]:
     if name not in claims:
-        hint = did_you_mean(name, [*claims, *PROVIDERS]) if name not in PROVIDERS else f"pip install {PROVIDERS[name]}"
-        if name not in PROVIDERS and "did you mean" not in hint:
+        hint = did_you_mean(name, [*claims, *PROVIDERS, *CORE_OPTIONS, *ONLY_NAMED])
+        if name in PROVIDERS:
+            hint = _provider_hint(PROVIDERS[name])
+        elif name in ONLY_NAMED:
+            hint = "it goes with @step, whose steps take and make assets by name"
+        elif "did you mean" not in hint:
             hint = did_you_mean("", claims, listing="its step options are") if claims else "it has no step options."
         return [f"step {step!r} asks for {name}={value!r}, but nothing in the stack provides {name!r}: {hint}"]
     plugin, expected = claims[name]

@@ -325,4 +325,5 @@ def _step_workers(executor: ActivePlugin | None, replicates: int) -> int:
 
 def new_run_id() -> str:
     """An id that no other run has; ids sort by time."""
-    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+    seconds, rest = divmod(time.time_ns(), 1_000_000_000)
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}-{rest // 1000:06d}-{secrets.token_hex(4)}"

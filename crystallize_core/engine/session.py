@@ -95,6 +95,7 @@ class Session:
             sources=experiment.sources(known),
             caching=caching or experiment.pipeline.caching(),
             where=experiment.title,
+            check_types=experiment.pipeline.check_types,
         )
         for treatment in experiment.treatments:
             keys = _keys_set_by(treatment)

@@ -166,12 +166,15 @@ def received(plan: Plan, planned: PlannedStep, done: StepRun, output: Any) -> Ge
     if kind == SKIPPED:
         done.skipped = output.reason
         return
+    returned = output
     if kind == PAIR and not planned.step.outputs:
         output, done.rows = split_metrics(output)
     done.output = output
     split = planned.wired.split
     if split is not None:
         done.made = dict(split(output))
+    if planned.check is not None:
+        planned.check(returned, output, done.made)
     for name, value, promised in _assets(planned, done):
         _store(plan, done, value if isinstance(value, Asset) else promised(value), name)
 

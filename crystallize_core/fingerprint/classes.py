@@ -79,7 +79,8 @@ def members(kind: type) -> Iterator[tuple[str, Any]]:
             continue  # a slot, which is in `__slots__`
         if generated and _is_generated(value):
             continue
-        yield name, value
+        # What attrs makes of the fields, which are kept, has a number in it that is another one in each process.
+        yield name, "made by attrs" if name == "__hash__" and _is_made_by_attrs(value) else value
 
 
 def _of_enum(kind: type[enum.Enum]) -> Iterator[tuple[str, Any]]:
@@ -129,6 +130,10 @@ def _is_generated(value: Any) -> bool:
     if not isinstance(inner, types.FunctionType):
         return False
     return inner.__code__.co_filename == "<string>" or origin_of(inner)[0] is Origin.STANDARD
+
+
+def _is_made_by_attrs(value: Any) -> bool:
+    return isinstance(value, types.FunctionType) and value.__code__.co_filename.startswith("<attrs generated")
 
 
 def _field(field: dataclasses.Field[Any]) -> list[Any]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from keyword import iskeyword
 from typing import Any, Final
 
-from crystallize_core.copying import hand_out
-from crystallize_core.errors import WiringError
+from crystallize_core.copying import hand_out, hand_to_each
+from crystallize_core.errors import WiringError, did_you_mean
 from crystallize_core.parameters import RunContext
 from crystallize_core.signature import REQUIRED
 from crystallize_core.wiring.fills import Fill
@@ -21,10 +22,11 @@ __all__ = ["call_of", "entry_of"]
 
 # Bound containers are copied for each call, so that a step cannot change them for the next replicate.
 _COPIED: Final = (list, dict, set, bytearray)
+_NOTHING: Final[Mapping[Any, int]] = {}
 
 
 def call_of(
-    function: Callable[..., Any], fills: Sequence[Fill], by_name: Collection[str], shared: Collection[Any] = ()
+    function: Callable[..., Any], fills: Sequence[Fill], by_name: Collection[str], shared: Mapping[Any, int] = _NOTHING
 ) -> Callable[[Any, Any], Any]:
     """`invoke(data, ctx)` for a function; one that takes data and context by position is called as it is.
 
@@ -32,7 +34,7 @@ def call_of(
         function: What is called.
         fills: How its parameters are filled, in their order.
         by_name: The parameters that can only be passed by name.
-        shared: The keys of outputs that others take too, of which it gets a copy.
+        shared: The keys of outputs of which it gets a copy, with how many steps take each.
 
     """
     if not hasattr(function, "__code__") and hasattr(function, "__call__"):  # noqa: B004 - the bound method is faster to call
@@ -42,9 +44,9 @@ def call_of(
     shape: list[str] = []
     named = False
     for number, fill in enumerate(fills):
-        expression = _expression(fill, number, is_shared=fill.key in shared)
+        expression = _expression(fill, number, takers=shared.get(fill.key, 0))
         named = named or fill.parameter in by_name
-        if named and fill.parameter.isidentifier():
+        if named and fill.parameter.isidentifier() and not iskeyword(fill.parameter):
             expression = f"{fill.parameter}={expression}"
         elif named:  # the name of an asset, which only `**kwargs` can take
             expression = f"**{{p{number}: {expression}}}"
@@ -59,6 +61,7 @@ def _maker(shape: tuple[str, ...]) -> Callable[..., Callable[[Any, Any], Any]]:
     scope: dict[str, Any] = {
         "deepcopy": copy.deepcopy,
         "hand_out": hand_out,
+        "hand_to_each": hand_to_each,
         "RunContext": RunContext,
         "entry_of": entry_of,
     }
@@ -69,7 +72,7 @@ def _maker(shape: tuple[str, ...]) -> Callable[..., Callable[[Any, Any], Any]]:
     return made
 
 
-def _expression(fill: Fill, number: int, *, is_shared: bool) -> str:
+def _expression(fill: Fill, number: int, *, takers: int) -> str:
     """How a generated call gets the value of one parameter."""
     key, value = f"k{number}", f"v{number}"
     match fill.source:
@@ -77,7 +80,9 @@ def _expression(fill: Fill, number: int, *, is_shared: bool) -> str:
             return "data"
         case "data" | "output" | "input":
             found = f"data[{key}]" if fill.value is REQUIRED else f"data.get({key}, {value})"
-            return f"hand_out({found})" if is_shared else found
+            if takers > 1:
+                return f"hand_to_each({found}, {key})"
+            return f"hand_out({found})" if takers else found
         case "ctx":
             return "ctx"
         case "parameters":
@@ -105,5 +110,12 @@ def entry_of(made: Mapping[Hashable, Any], name: str, keys: Sequence[Hashable]) 
         output = made.get(key)
         if isinstance(output, dict) and name in output:
             return hand_out(output[name])
-    message = f"a condition needs {name!r}, which is no parameter, output, input, context value or entry of an output"
+    entries = [
+        entry for key in keys if isinstance(made.get(key), dict) for entry in made[key] if isinstance(entry, str)
+    ]
+    hint = did_you_mean(name, entries, listing="the outputs before have")
+    message = (
+        f"a condition needs {name!r}, which is no parameter of its step, no output, input or context value, and no "
+        f"entry of an output that is a mapping; {hint}"
+    )
     raise WiringError(message)

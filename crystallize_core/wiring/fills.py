@@ -111,7 +111,7 @@ class WiredStep:
     @property
     def outputs(self) -> tuple[str, ...]:
         """The assets that it makes: those that it declares, else one of its own name."""
-        return self.step.outputs or (self.name,)
+        return tuple(self.step.outputs) or (self.name,)
 
     @property
     def all_fills(self) -> tuple[Fill, ...]:

@@ -9,13 +9,25 @@ from typing import Any
 
 import attrs
 
+from crystallize_core.signature import REQUIRED
 from crystallize_core.skipping import asked_already, guards_of
+from crystallize_core.state import ALL_KEYS
 from crystallize_core.step import PipelineStep
 from crystallize_core.wiring.calls import call_of
 from crystallize_core.wiring.fills import Fill, WiredGuard, WiredStep, return_key
-from crystallize_core.wiring.order import Cycle, in_order, units_of
+from crystallize_core.wiring.order import cycles_of, in_order, units_of
 from crystallize_core.wiring.outputs import splitter
-from crystallize_core.wiring.resolve import Place, Sources, Unfilled, fills_of, guard_fills, known_after, unfilled
+from crystallize_core.wiring.resolve import (
+    Place,
+    Sources,
+    Unfilled,
+    fills_of,
+    guard_fills,
+    known_after,
+    suggestion,
+    unfilled,
+)
+from crystallize_core.wiring.type_checks import checking_call
 from crystallize_core.wiring.types import misfits
 
 __all__ = ["GraphWiring"]
@@ -44,14 +56,18 @@ class GraphWiring:
         steps: The steps in the order in which they were added.
         names: Their unique names.
         sources: Where values may come from besides the steps.
+        check_types: Whether the calls of steps check what they pass against the annotations.
 
     Attributes:
         problems: What is wrong, one sentence each.
 
     """
 
-    def __init__(self, steps: Sequence[PipelineStep], names: Sequence[str], sources: Sources) -> None:
+    def __init__(
+        self, steps: Sequence[PipelineStep], names: Sequence[str], sources: Sources, *, check_types: bool = False
+    ) -> None:
         self.problems: list[str] = []
+        self._check_types = check_types
         self._steps, self._names, self._sources = steps, names, sources
         self._makers = self._makers_of_assets()
 
@@ -63,11 +79,9 @@ class GraphWiring:
             {numbers[fill.maker] for fill in found.all_fills if fill.maker is not None} - {number}
             for number, found in enumerate(resolved)
         ]
-        try:
-            units = self._units(waits_for)
-        except Cycle as cycle:
-            self.problems.append(self._around(cycle, resolved))
-            units = [[number] for number in range(len(resolved))]
+        cycles = cycles_of(waits_for)
+        self.problems += [self._around(cycle, resolved) for cycle in cycles]
+        units = [[number] for number in range(len(resolved))] if cycles else self._units(waits_for)
         order = [number for unit in units for number in unit]
         self._check_context([resolved[number] for number in order])
         self.problems += misfits(resolved)
@@ -81,7 +95,7 @@ class GraphWiring:
         for number in order:
             found = resolved[number]
             wired.append(self._compiled(found, shared, needed, tuple(before), groups.get(number)))
-            before += found.step.outputs or (found.name,)
+            before += found.step.outputs or [found.name]
         return wired
 
     # Who makes what -------------------------------------------------------------------------------
@@ -146,13 +160,14 @@ class GraphWiring:
                 counts[group] += 1
         return found
 
-    def _around(self, cycle: Cycle, resolved: Sequence[_Resolved]) -> str:
+    def _around(self, cycle: Sequence[int], resolved: Sequence[_Resolved]) -> str:
         """A cycle in words: who takes what from whom."""
-        names = [self._names[number] for number in cycle.steps]
+        names = [self._names[number] for number in cycle]
         takes = []
         for maker, taker in itertools.pairwise(names):
             found = next(f for r in resolved if r.name == taker for f in r.all_fills if f.maker == maker)
-            takes.append(f"{taker!r} takes {found.parameter!r} from {maker!r}")
+            why = ", which was added before it" if found.source == "data" else ""
+            takes.append(f"{taker!r} takes {found.parameter!r} from {maker!r}{why}")
         return f"steps wait for each other: {' -> '.join(names)} ({'; '.join(takes)})"
 
     # Checks ---------------------------------------------------------------------------------------
@@ -162,39 +177,50 @@ class GraphWiring:
         known: Mapping[str, frozenset[str]] = dict(self._sources.conditions)
         there = [*self._makers, *self._sources.inputs]
         for found in ordered:
+            own = found.step.outputs or [found.name]
             for missing in Unfilled.among(found.name, found.fills):
-                self.problems += unfilled(missing, known, there, is_chain=False)
+                self.problems += unfilled(missing, known, there, own)
+            self.problems += [
+                f"step {found.name!r} declares the input {fill.place!r}, which nothing provides; "
+                f"{suggestion(fill.place, known, there, own)} If it need not be there, leave it out of inputs"
+                for fill in found.fills
+                if fill.place in found.step.inputs and _is_nowhere(fill, known)
+            ]
             known = known_after(found.step, known)
 
     # Compiling ------------------------------------------------------------------------------------
 
-    def _shared(self, resolved: Sequence[_Resolved]) -> Collection[Hashable]:
-        """The keys of what several take, and of what is kept, of which each gets a copy."""
-        takers = Counter(fill.key for found in resolved for fill in found.all_fills if _is_made(fill))
-        shared = {key for key, count in takers.items() if count > 1 or self._sources.retained}
+    def _shared(self, resolved: Sequence[_Resolved]) -> dict[Hashable, int]:
+        """The keys of what several take, and of what is kept, of which each gets a copy; with how many steps take it."""
+        uses = Counter(fill.key for found in resolved for fill in found.all_fills if _is_made(fill))
+        takers = Counter(key for found in resolved for key in {fill.key for fill in found.fills if _is_made(fill)})
+        # What only conditions look at besides has one taker: they are asked, and take nothing out of it.
+        shared = {key: takers[key] or 1 for key, count in uses.items() if count > 1 or self._sources.retained}
         for found in resolved:
             whole = return_key(found.step, found.name)
-            if len(found.step.outputs) > 1 and takers[whole]:  # the same values under two names
-                shared |= {whole, *found.step.outputs}
+            if len(found.step.outputs) > 1 and uses[whole]:  # the same values under two names
+                shared = {key: takers[key] or 1 for key in (whole, *found.step.outputs)} | shared
         return shared
 
     def _compiled(
         self,
         found: _Resolved,
-        shared: Collection[Hashable],
+        shared: Mapping[Hashable, int],
         needed: Collection[Hashable],
         before: tuple[Hashable, ...],
         group: str | None,
     ) -> WiredStep:
         step, name = found.step, found.name
         extra = {fill.parameter for fill in found.fills} - set(step.signature.order)
-        invoke = call_of(step.function, found.fills, step.signature.keyword_only | extra, shared)
+        function = checking_call(step.function, name, found.fills) if self._check_types else step.function
+        invoke = call_of(function, found.fills, step.signature.keyword_only | extra, shared)
         if guards_of(step.function):
             invoke = asked_already(invoke, step.function, awaits=step.is_async)
+        asked = dict.fromkeys(shared, 1)
         guards = tuple(
             WiredGuard(
                 fills := tuple(attrs.evolve(f, value=before) if f.source == "entry" else f for f in given),
-                call_of(guard.predicate, fills, {f.parameter for f in fills} if by_name else (), shared),
+                call_of(guard.predicate, fills, {f.parameter for f in fills} if by_name else (), asked),
                 guard.wanted,
                 guard.reason,
             )
@@ -216,6 +242,12 @@ class GraphWiring:
             takes_assets=True,
             group=group,
         )
+
+
+def _is_nowhere(fill: Fill, known: Mapping[str, frozenset[str]]) -> bool:
+    """Whether it can only be the default."""
+    is_there = any(keys & {fill.place, ALL_KEYS} for keys in known.values())
+    return fill.source == "context" and fill.value is not REQUIRED and not is_there
 
 
 def _is_made(fill: Fill) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 
-__all__ = ["Cycle", "in_order", "units_of"]
+__all__ = ["Cycle", "cycles_of", "in_order", "units_of"]
 
 
 class Cycle(Exception):  # noqa: N818 - it is caught and put into words at once
@@ -44,6 +44,25 @@ def in_order(waits_for: Sequence[set[int]]) -> list[int]:
     if len(found) < len(waits_for):
         raise Cycle(_one_cycle(waits_for, set(range(len(waits_for))) - set(found)))
     return found
+
+
+def cycles_of(waits_for: Sequence[set[int]]) -> list[list[int]]:
+    """Cycles, each with its first step at the end again, so that no step is in two; none if there is an order.
+
+    Args:
+        waits_for: As for `in_order`.
+
+    """
+    left, found = list(waits_for), []
+    while True:
+        try:
+            in_order(left)
+        except Cycle as cycle:
+            found.append(cycle.steps)
+            for number in cycle.steps:  # as if it had been mended
+                left[number] = set()
+        else:
+            return found
 
 
 def _one_cycle(waits_for: Sequence[set[int]], left: set[int]) -> list[int]:

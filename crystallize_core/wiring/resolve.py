@@ -6,7 +6,7 @@ run, the context value of that name (made first if it is a resource), the defaul
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -89,7 +89,9 @@ def fills_of(place: Place) -> list[Fill]:
     paths = _paths(place, signature)
     fills = [_fill(parameter, place, signature, paths) for parameter in signature.order]
     extra = [asset for parameter, asset in paths.items() if parameter not in signature.order]
-    return fills + [_asset(asset, asset, REQUIRED, place) for asset in extra]
+    fills += [_asset(asset, asset, REQUIRED, place) for asset in extra if asset not in place.step.params]
+    bound = place.step.params if place.step.is_named else {}
+    return fills + [Fill(name, "bound", value) for name, value in bound.items() if name not in signature.order]
 
 
 def _paths(place: Place, signature: Signature) -> dict[str, str]:
@@ -236,26 +238,51 @@ def known_after(step: PipelineStep, known: Mapping[str, frozenset[str]]) -> dict
     return {name: keys | ({ALL_KEYS} if added is None else added) for name, keys in known.items()}
 
 
+def suggestion(
+    key: str, known: Mapping[str, frozenset[str]], made: Collection[str] | None, own: Collection[str] = ()
+) -> str:
+    """What may have been meant by a name that is neither in the context nor among what others make."""
+    everything = frozenset[str]().union(*known.values()) - {ALL_KEYS, REPLICATE_KEY, CONDITION_KEY}
+    return did_you_mean(
+        key,
+        [*everything, *(name for name in made or () if name not in own)],
+        listing="the context has" if made is None else "there is",
+    )
+
+
 def unfilled(
-    wanted: Unfilled, known: Mapping[str, frozenset[str]], made: Collection[Hashable] = (), *, is_chain: bool = True
+    wanted: Unfilled,
+    known: Mapping[str, frozenset[str]],
+    made: Collection[str] | None = None,
+    own: Collection[str] = (),
 ) -> Iterator[str]:
-    """A sentence if a required parameter cannot be in the context under some condition."""
+    """A sentence if a required parameter cannot be in the context under some condition.
+
+    Args:
+        wanted: The parameter.
+        known: The context keys that are there, by condition.
+        made: What steps make and the run is given, by name; None in a chain.
+        own: What the step itself makes.
+
+    """
     key = wanted.fill.place
     missing = [name for name, keys in known.items() if not keys & {key, ALL_KEYS}]
     if not missing:
         return
-    everything = frozenset[str]().union(*known.values()) - {ALL_KEYS}
     under = "" if len(missing) == len(known) else f" under {', '.join(map(repr, missing))}"
-    named = [*everything - {REPLICATE_KEY, CONDITION_KEY}, *(name for name in made if isinstance(name, str))]
     if under:
         hint = f"give it a default, or a value in initial_ctx; only {sorted(set(known) - set(missing))} set it"
+    elif key in own:
+        hint = "the step itself makes it, and can take only what was made before"
     else:
-        hint = did_you_mean(key, named, listing="the context has" if is_chain else "there is")
+        hint = suggestion(key, known, made, own)
     there = ", ".join(wanted.others) or "nothing else"
     what = f"parameter {wanted.fill.parameter!r}"
     if key != wanted.fill.parameter:
         what = f"input {key!r} of {what}"
     place = (
-        "neither bound nor in the context" if is_chain else "neither bound, made by a step, an input nor in the context"
+        "neither bound nor in the context"
+        if made is None
+        else "neither bound, made by a step, an input nor in the context"
     )
     yield f"step {wanted.step!r}: {what} is {place}{under}; {hint} (it also takes: {there})"

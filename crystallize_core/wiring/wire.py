@@ -13,6 +13,7 @@ from crystallize_core.wiring.fills import WiredStep
 from crystallize_core.wiring.graph import GraphWiring
 from crystallize_core.wiring.names import unique_names
 from crystallize_core.wiring.resolve import Place, Sources, Unfilled, fills_of, known_after, unfilled
+from crystallize_core.wiring.type_checks import checking_call
 
 __all__ = ["Sources", "Wiring", "is_chain", "wire"]
 
@@ -36,13 +37,20 @@ def is_chain(steps: Sequence[PipelineStep]) -> bool:
     return not any(step.is_named or step.execution_group is not None or step.guards for step in steps)
 
 
-def wire(steps: Sequence[PipelineStep], sources: Sources | None = None, *, where: str = "pipeline") -> Wiring:
+def wire(
+    steps: Sequence[PipelineStep],
+    sources: Sources | None = None,
+    *,
+    where: str = "pipeline",
+    check_types: bool = False,
+) -> Wiring:
     """Decide for every step how each of its parameters is filled, and in which order they run.
 
     Args:
         steps: The steps in the order in which they were added.
         sources: Where values may come from besides the steps; default a context that may have any key.
         where: Words for the message.
+        check_types: Whether the calls of steps check what they pass against the annotations.
 
     Raises:
         WiringError: Parameters that nothing fills, outputs that two steps make, steps that wait for each other,
@@ -52,12 +60,12 @@ def wire(steps: Sequence[PipelineStep], sources: Sources | None = None, *, where
     sources = sources or Sources()
     names = unique_names(step.name for step in steps)
     if sources.retained or not is_chain(steps):
-        graph = GraphWiring(steps, names, sources)
+        graph = GraphWiring(steps, names, sources, check_types=check_types)
         found, problems = graph.wired(), graph.problems
         heading = f"{where}: {len(problems)} problem(s)"
         chain = False
     else:
-        found, problems = _wire_chain(steps, names, sources)
+        found, problems = _wire_chain(steps, names, sources, check_types=check_types)
         heading = f"{where}: {len(problems)} parameter(s) that nothing fills"
         chain = True
     if problems:
@@ -66,7 +74,7 @@ def wire(steps: Sequence[PipelineStep], sources: Sources | None = None, *, where
 
 
 def _wire_chain(
-    steps: Sequence[PipelineStep], names: Sequence[str], sources: Sources
+    steps: Sequence[PipelineStep], names: Sequence[str], sources: Sources, *, check_types: bool
 ) -> tuple[list[WiredStep], list[str]]:
     known = dict(sources.conditions)
     problems: list[str] = []
@@ -77,6 +85,7 @@ def _wire_chain(
         for missing in Unfilled.among(name, fills):
             problems += unfilled(missing, known)
         signature = step.signature
-        wired.append(WiredStep(step, name, tuple(fills), call_of(step.function, fills, signature.keyword_only)))
+        function = checking_call(step.function, name, fills) if check_types else step.function
+        wired.append(WiredStep(step, name, tuple(fills), call_of(function, fills, signature.keyword_only)))
         known = known_after(step, known)
     return wired, problems

@@ -391,7 +391,8 @@ def test_the_builder_reports_what_is_missing():
         "experiment 'empty' cannot be made:\n"
         "  a datasource is a function of ctx or an object with fetch(ctx), found NoneType None; for fixed data write "
         "datasource=lambda ctx: data\n"
-        "  a pipeline needs at least one step\n"
+        "  a pipeline needs at least one step; one that gets its steps later is given a name in their place: "
+        'Pipeline("etl").add_step(...)\n'
         "  replicates must be an int of at least 1, found int 0"
     )
 

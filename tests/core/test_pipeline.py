@@ -296,7 +296,10 @@ def test_an_empty_pipeline_is_refused(empty):
     """A pipeline has at least one step."""
     with pytest.raises(DefinitionError) as caught:
         Pipeline(empty)
-    assert str(caught.value) == "a pipeline needs at least one step"
+    assert str(caught.value) == (
+        "a pipeline needs at least one step; one that gets its steps later is given a name in their place: "
+        'Pipeline("etl").add_step(...)'
+    )
 
 
 @pytest.mark.parametrize("wrong", [b"add", None, 5, len])

@@ -52,6 +52,15 @@ def test_a_version_stands_for_the_code():
     assert Grow().step_hash == Shrink().step_hash
 
 
+def test_a_class_may_give_it_among_its_options():
+    """Like every option of the core."""
+
+    class Optioned(PipelineStep):
+        options = {"version": "v2"}
+
+    assert Optioned.version == Optioned().version == "v2"
+
+
 def test_name_version_and_bound_parameters_still_count():
     """And a version is never the same as no version."""
     grow = chained("return data + by", version="v2")
@@ -84,17 +93,12 @@ def test_a_version_that_is_no_text_is_refused_where_it_stands(version):
     """By the decorators, and by the class."""
     wrong = f"version must be a non-empty str such as 'v2', found {version!r}"
     with pytest.raises(DefinitionError) as caught:
-        pipeline_step(cacheable=1, version=version)
-    assert (
-        str(caught.value)
-        == f"pipeline_step(cacheable=...) must be a bool, found 1\npipeline_step(version=...): {wrong}"
-    )
+        chained("return data", version=version, tags=5)
+    tags = "tags must be a mapping with text as keys, found 5"
+    assert str(caught.value) == f"step 'grow' cannot be made:\n  {tags}\n  {wrong}"
     with pytest.raises(DefinitionError) as caught:
-        named("return amount", version=version, retry=-1)
-    assert str(caught.value) == (
-        f"step 'grow' cannot be made:\n  {wrong}\n"
-        "  retry must be an int of at least 0, the further attempts after the first; found -1"
-    )
+        named("return amount", version=version, tags=5)
+    assert str(caught.value) == f"step 'grow' cannot be made:\n  {tags}\n  {wrong}"
     with pytest.raises(DefinitionError) as caught:
         type("Wrong", (PipelineStep,), {"version": version})
     assert str(caught.value) == f"step 'Wrong': {wrong}"

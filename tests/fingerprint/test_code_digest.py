@@ -342,6 +342,17 @@ def test_attrs_classes_count_with_their_validators(load):
     assert differ(load, source, source.replace("int(x))", "int(x) + 1)"))
 
 
+def test_attrs_classes_agree_between_hash_seeds(tmp_path):
+    """The `__hash__` that attrs makes has a number in it that each process draws anew; one that is written counts."""
+    source = "import attrs\n@attrs.frozen\nclass Options:\n    size: int = 4\ndef step(x): return Options(x)\n"
+    digests = [in_process(tmp_path / seed, seed, step=source) for seed in ("1", "2")]
+    assert digests[0] == digests[1]
+    written = source.replace("def step", "    def __hash__(self): return 1\ndef step")
+    unhashable = source.replace("attrs.frozen", "attrs.define")
+    others = [in_process(tmp_path / name, "1", step=text) for name, text in (("w", written), ("u", unhashable))]
+    assert len({digests[0], *others}) == 3
+
+
 # --- wrappers --------------------------------------------------------------------------------------------------------
 
 WRAPPED = """

@@ -9,6 +9,13 @@ import pytest
 
 from crystallize_core import BasePlugin, Experiment, HookError, PluginError, StepError, StepOptionError, pipeline_step
 from crystallize_core.engine.run import Run
+from crystallize_core.stack.discovery import Installed
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_installed(monkeypatch):
+    """Whatever is installed here: the official plugins are not."""
+    monkeypatch.setattr("crystallize_core.engine.plan.installed", lambda group: [])
 
 
 def experiment(*plugins, step=None, options=None, **more):
@@ -45,6 +52,16 @@ def test_an_option_of_an_official_plugin_comes_with_the_line_that_installs_it(op
     """Whoever asks for it knows what is missing."""
     assert refused(**{option: 3}) == lines(
         f"step 'work' asks for {option}=3, but nothing in the stack provides {option!r}: pip install crystallize-retries"
+    )
+
+
+def test_an_option_of_an_installed_plugin_that_is_not_active_is_not_to_be_installed_again(monkeypatch):
+    """Where the stack leaves it out, installing does not help."""
+    there = Installed("retries", "x:Plugin", "crystallize-retries", "1.0", None)
+    monkeypatch.setattr("crystallize_core.engine.plan.installed", lambda group: [there])
+    assert refused(retry=3) == lines(
+        "step 'work' asks for retry=3, but nothing in the stack provides 'retry': crystallize-retries is installed, "
+        "but not active here; `crystallize plugins list` says why"
     )
 
 
