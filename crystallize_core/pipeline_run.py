@@ -16,7 +16,7 @@ from crystallize_core.engine.drive import Loops, adrive, drive
 from crystallize_core.engine.recorder import Recorder
 from crystallize_core.engine.run import Run, new_run_id
 from crystallize_core.engine.subject import Subject
-from crystallize_core.errors import CrystallizeError, RunError, StepError, did_you_mean
+from crystallize_core.errors import CrystallizeError, RunError, did_you_mean
 from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 from crystallize_core.pipeline_result import Outputs, PipelineResult, StepResult
 from crystallize_core.signature import REQUIRED
@@ -223,7 +223,7 @@ def _first(of_cell: CrystallizeError | None, of_run: CrystallizeError | None) ->
     if of_cell is not None and of_run is not None:
         of_cell.add_note(f"and: {of_run}")
     found = of_cell or of_run
-    if isinstance(found, StepError):  # nobody has heard of an experiment of one replicate and one condition
+    if found is not None:  # nobody has heard of an experiment of one replicate and one condition
         words = {"experiment": "pipeline"}
         found.address = {words.get(k, k): v for k, v in found.address.items() if k not in ("replicate", "condition")}
     return found
