@@ -172,7 +172,7 @@ def test_a_condition_that_asks_for_what_is_nowhere_fails_its_step():
 
     message = (
         "a condition needs 'nowhere', which is no parameter of its step, no output, input or context value, and no entry "
-        "of an output that is a mapping; such entries are: none."
+        "of an output that is a mapping; the entries before it are: none."
     )
     assert fate(graph([asked, number]).run(), "asked") == ("failed", f"WiringError: {message}")
 
