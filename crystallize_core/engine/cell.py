@@ -29,6 +29,8 @@ def run_chain(
 ) -> Awaiting:
     """Run the steps of one cell and return the output of the last one; None if a step was skipped.
 
+    An output from the cache that nobody wanted is returned as `Stored`.
+
     The body of the loop is written out where a call would cost as much as what it does; the uncommon
     ways (policies, cache, observation) are calls.
 
@@ -41,11 +43,14 @@ def run_chain(
     # forwards to what is left of it.
     before, after = plan.hooks.before_step, plan.hooks.after_step
     experiment, clock, spent = plan.experiment, perf_counter_ns, durations.append
+    pending: Any = None  # an output in the cache that nobody wanted yet; then `data` is an older one
     start = clock()
     for planned, name, call, policy in plan.rows:
         ctx: Any = None
         rows = done = None
         if call is not None and observer is None:
+            if pending is not None:
+                data, pending = pending.load(), None
             try:
                 if policy is None:
                     ctx = StepContext(_state=state, step_name=name)
@@ -70,11 +75,12 @@ def run_chain(
                 failure = failure_of(planned, error)
                 raise failure from failure.__cause__
         else:
-            done = yield from _observed(plan, planned, state, data, observer)
+            done = yield from _observed(plan, planned, state, data if pending is None else pending, observer)
         if done is not None:
-            ctx, data, rows = done.ctx, done.output, done.rows
+            ctx, data, rows = done.ctx, done.kept, done.rows
             if done.skipped is not None:
                 return None
+            pending = data if done.hit else None
         stage = ctx._stage  # noqa: SLF001 - the engine is who commits
         if stage is not None:
             state.commit(stage)
@@ -88,6 +94,8 @@ def run_chain(
         if after is not None:
             if stage is not None:
                 ctx.__dict__["_stage"] = None  # it is committed, and would be there twice
+            if pending is not None:
+                data, pending = pending.load(), None
             after(experiment, planned.step, data, ctx)
             if ctx._stage is not None:  # noqa: SLF001 - what the hooks had to say
                 state.commit(ctx._stage)  # noqa: SLF001 - as above
