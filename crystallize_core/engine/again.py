@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from crystallize_core.cache import Lookup
     from crystallize_core.engine.plan import Plan, PlannedStep
 
-__all__ = ["stored_output"]
+__all__ = ["RanAgainError", "stored_output"]
+
+
+class RanAgainError(StepError):
+    """A step failed that ran again for another one, which did not fail itself."""
 
 
 def stored_output(plan: Plan, planned: PlannedStep, state: CellState, data: Any, lookup: Lookup) -> Stored:
@@ -73,7 +77,7 @@ def _again(plan: Plan, planned: PlannedStep, state: CellState, data: Any, lookup
     """Run the step for its output, and put that in the place of the damaged entry.
 
     Raises:
-        StepError: The step raised.
+        RanAgainError: The step raised.
         HookError: A hook of an essential plugin raised.
 
     """
@@ -96,6 +100,6 @@ def _again(plan: Plan, planned: PlannedStep, state: CellState, data: Any, lookup
     return done.kept
 
 
-def _failure(planned: PlannedStep, reason: str) -> StepError:
+def _failure(planned: PlannedStep, reason: str) -> RanAgainError:
     text = f"step {planned.name!r} failed: its output in the cache is damaged, and when it ran again: {reason}"
-    return StepError(text, step=planned.name)
+    return RanAgainError(text, step=planned.name)

@@ -11,6 +11,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from crystallize_core.context import StepContext, forget_reads
+from crystallize_core.engine.again import RanAgainError
 from crystallize_core.engine.attempt import PolicyContext
 from crystallize_core.engine.returns import PLAIN_TYPES, is_awaitable
 from crystallize_core.engine.step_run import Awaiting, StepRun, received, refuse_stray, report, run_step, settled
@@ -118,6 +119,8 @@ def _observed(plan: Plan, planned: PlannedStep, state: CellState, data: Any, obs
 
 def failure_of(planned: PlannedStep, error: Exception) -> StepError | HookError:
     """What is raised where a step raised `error`: that with its address, or what a plugin raised with the step added."""
+    if isinstance(error, RanAgainError):
+        return error
     if isinstance(error, HookError):
         error.address.setdefault("step", planned.name)
         return error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from crystallize_core.asset import Asset
 from crystallize_core.assets import Assets
 from crystallize_core.context import StepContext, forget_reads
-from crystallize_core.engine.again import stored_output
+from crystallize_core.engine.again import RanAgainError, stored_output
 from crystallize_core.engine.attempt import PolicyContext
 from crystallize_core.engine.returns import (
     ASSET,
@@ -259,6 +259,8 @@ def refuse_stray(planned: PlannedStep) -> None:
 
 def report(planned: PlannedStep, ctx: StepContext, error: Exception) -> None:
     """Tell the plugins of the error; where one of them fails in turn, its error says what it was told of."""
+    if isinstance(error, RanAgainError):
+        return
     try:
         planned.report(ctx, error)
     except HookError as failure:
