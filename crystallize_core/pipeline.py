@@ -32,6 +32,7 @@ from crystallize_core.state import ALL_KEYS, CellState
 from crystallize_core.step import PipelineStep, as_step
 from crystallize_core.stored import loaded
 from crystallize_core.wiring import Sources, Wiring, unique_names, wire
+from crystallize_core.wiring.groups import StepGroup, groups_of
 
 if TYPE_CHECKING:
     import logging
@@ -437,6 +438,17 @@ class Pipeline:
 
         """
         return picture(drawing_of(self.name, self._wired({}, {}, is_complete=False).steps, self.parameters), form)
+
+    def groups(self) -> list[StepGroup]:
+        """The units that steps with an `execution_group` run in: their names, steps and resources, in their order.
+
+        A group is one unit, unless a step of another has to run in between.
+
+        Raises:
+            WiringError: The steps cannot be put in order.
+
+        """
+        return groups_of(self._wired({}, {}, is_complete=False).steps)
 
     def _wired(self, inputs: Mapping[str, Any], context: Mapping[str, Any], *, is_complete: bool = True) -> Wiring:
         """The wiring of a run; where not all that it will be given is known, anything may be in the context."""

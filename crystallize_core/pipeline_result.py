@@ -10,7 +10,7 @@ from typing import Any, Literal
 import attrs
 
 from crystallize_core.drawing import Drawing, as_mermaid, as_svg, as_text
-from crystallize_core.errors import CrystallizeError, did_you_mean
+from crystallize_core.errors import CrystallizeError, StepError, did_you_mean
 from crystallize_core.parameters import masked, shown
 from crystallize_core.result import Result
 from crystallize_core.stored import loaded
@@ -248,6 +248,8 @@ class PipelineResult:
             lines.append(
                 f"  {name:<{width}}  {found.state:<8} {found.duration_seconds:8.3f} s  {'; '.join(notes)}".rstrip()
             )
+        if self.error is not None and not isinstance(self.error, StepError):  # that of a step stands beside it
+            lines.append(f"  error: {self.error}")
         lines += [f"  warning: {text}" for text in self.record.warnings]
         return "\n".join(lines)
 

@@ -16,7 +16,7 @@ from crystallize_core.engine.drive import Loops, adrive, drive
 from crystallize_core.engine.recorder import Recorder
 from crystallize_core.engine.run import Run, new_run_id
 from crystallize_core.engine.subject import Subject
-from crystallize_core.errors import CrystallizeError, RunError, StepError
+from crystallize_core.errors import CrystallizeError, RunError, did_you_mean
 from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 from crystallize_core.pipeline_result import Outputs, PipelineResult, StepResult
 from crystallize_core.signature import REQUIRED
@@ -183,6 +183,11 @@ class PipelineRun:
         results = {
             name: attrs.evolve(found, artifacts=recorder.artifacts(name)) for name, found in recorder.results.items()
         }
+        for wired in self.steps:
+            if wired.name not in results:  # a plugin ended the run before its turn came
+                results[wired.name] = StepResult(wired.name, "not run", reason="the run ended before it")
+        for text in self._unused():
+            record.add_warning(text)
         assets = self._assets
         made = {asset: assets.kept(asset) for step in self.steps for asset in step.outputs if asset in assets}
         returned = {name: found.kept for name, found in results.items() if found.state in ("ok", "cached")}
@@ -201,13 +206,24 @@ class PipelineRun:
         self._end(result.state)
         return result
 
+    def _unused(self) -> list[str]:
+        """A sentence for each input that no step takes."""
+        fills = [fill for step in self.steps for fill in step.all_fills]
+        taken = {fill.key for fill in fills}
+        names = {fill.place for fill in fills if fill.maker is None}
+        return [
+            f"no step takes the input {name!r}; {did_you_mean(name, names, listing='what steps take is')}"
+            for name in self._inputs
+            if name not in taken
+        ]
+
 
 def _first(of_cell: CrystallizeError | None, of_run: CrystallizeError | None) -> CrystallizeError | None:
     """What went wrong first; the other is in its notes."""
     if of_cell is not None and of_run is not None:
         of_cell.add_note(f"and: {of_run}")
     found = of_cell or of_run
-    if isinstance(found, StepError):  # nobody has heard of an experiment of one replicate and one condition
+    if found is not None:  # nobody has heard of an experiment of one replicate and one condition
         words = {"experiment": "pipeline"}
         found.address = {words.get(k, k): v for k, v in found.address.items() if k not in ("replicate", "condition")}
     return found

@@ -17,7 +17,17 @@ import attrs
 from crystallize_core.errors import DefinitionError
 from crystallize_core.signature import is_async, name_of
 
-__all__ = ["Guard", "Skipped", "asked_already", "guards_of", "leading_arguments", "named_parameters", "unless", "when"]
+__all__ = [
+    "Guard",
+    "Skipped",
+    "asked_already",
+    "guards_of",
+    "lacks",
+    "leading_arguments",
+    "named_parameters",
+    "unless",
+    "when",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _GUARDS: Final = "__crystallize_guards__"
@@ -111,14 +121,16 @@ def _guarding(guard: Guard) -> Callable[[F], F]:
 def _guarded(function: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
     body, is_innermost = _body(function), not guards_of(function)
 
-    def refusal(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Skipped | None:
+    def asked(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         positional, named = _direct_arguments(guard, function, args, kwargs)
-        answer = bool(guard.predicate(*positional, **named))
-        return None if answer is guard.wanted else Skipped(name_of(function), guard.reason)
+        return guard.predicate(*positional, **named)
+
+    def refusal(answer: Any) -> Skipped | None:
+        return None if bool(answer) is guard.wanted else Skipped(name_of(function), guard.reason)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if _asked.get() is not body:
-            skipped = refusal(args, kwargs)
+            skipped = refusal(_at_once(asked(args, kwargs), guard, function))
             return function(*args, **kwargs) if skipped is None else skipped
         if not is_innermost:
             return function(*args, **kwargs)
@@ -130,7 +142,8 @@ def _guarded(function: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
 
     async def acall(*args: Any, **kwargs: Any) -> Any:
         if _asked.get() is not body:
-            skipped = refusal(args, kwargs)
+            answer = asked(args, kwargs)
+            skipped = refusal(await answer if inspect.isawaitable(answer) else answer)
             return await function(*args, **kwargs) if skipped is None else skipped
         if not is_innermost:
             return await function(*args, **kwargs)
@@ -143,6 +156,19 @@ def _guarded(function: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
     wrapper = functools.wraps(function)(acall if is_async(function) else call)
     wrapper.__dict__[_GUARDS] = guard
     return wrapper
+
+
+def _at_once(answer: Any, guard: Guard, function: Callable[..., Any]) -> Any:
+    """The answer of a predicate, where nobody can wait for it."""
+    if not inspect.isawaitable(answer):
+        return answer
+    if inspect.iscoroutine(answer):
+        answer.close()
+    message = (
+        f"the condition {name_of(guard.predicate)!r} of {name_of(function)!r} has to be awaited, which a pipeline does "
+        f"and a direct call of a plain function cannot; write {name_of(function)!r} as `async def`"
+    )
+    raise DefinitionError(message)
 
 
 def guards_of(function: Any) -> tuple[Guard, ...]:
@@ -186,6 +212,17 @@ def leading_arguments(predicate: Callable[..., Any], available: int) -> int:
         return available
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return min(len(positional), available)
+
+
+def lacks(predicate: Callable[..., Any], available: int) -> str:
+    """The parameters that a predicate needs, in words, if so many leading arguments are not enough for it; else nothing."""
+    try:
+        parameters = inspect.signature(predicate).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    needed = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    fits = len(needed) <= available and all(p.kind is not p.KEYWORD_ONLY for p in needed)
+    return "" if fits else ", ".join(repr(p.name) for p in needed)
 
 
 def _direct_arguments(

@@ -78,7 +78,7 @@ class Packed:
         found = [whole[start : start + size] for start, size, _ in self._parts]
         if self._stamp is None or self._stamp not in _CHECKED:
             for part, (_, size, digest) in zip(found, self._parts, strict=True):
-                if len(part) != size or hashed([part]) != digest:
+                if len(part) != size or hashed([part], size) != digest:
                     raise Damaged
             if self._stamp is not None:
                 with _LOCK:
@@ -116,7 +116,7 @@ def pack(name: str, fields: Mapping[str, Any], *, key: bytes) -> list[bytes | me
     content = pickle.dumps(fields["output"], protocol=5, buffer_callback=keep)
     end, parts = 0, []
     for flat in large:
-        parts.append((end, flat.nbytes, hashed([flat])))
+        parts.append((end, flat.nbytes, hashed([flat], flat.nbytes)))
         end += flat.nbytes + -flat.nbytes % _ALIGNED
     header = pickle.dumps({**fields, "output": (content, parts)}, protocol=5)
     start = [_MAGIC, sign(name, header, key=key), _LENGTH.pack(len(header)), header]

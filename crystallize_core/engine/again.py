@@ -81,11 +81,11 @@ def _again(plan: Plan, planned: PlannedStep, state: CellState, data: Any, lookup
         HookError: A hook of an essential plugin raised.
 
     """
-    from crystallize_core.engine.step_run import StepRun, called, received  # noqa: PLC0415 - which needs this module
+    from crystallize_core.engine.step_run import StepRun, attempted, received  # noqa: PLC0415 - which needs this module
 
     done = StepRun(StepContext(_state=state, step_name=planned.name))
     try:
-        output = yield from called(plan, planned, state, data, done)
+        output = yield from attempted(plan, planned, state, data, done)
         yield from received(plan, planned, done, output, stores=False)
     except HookError:
         raise

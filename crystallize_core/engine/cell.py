@@ -6,6 +6,7 @@ code runs under `run` and under `arun`. `drive.py` holds the two ways to drive i
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,16 @@ from crystallize_core.context import StepContext, forget_reads
 from crystallize_core.engine.again import RanAgainError
 from crystallize_core.engine.attempt import PolicyContext
 from crystallize_core.engine.returns import PLAIN_TYPES, is_awaitable
-from crystallize_core.engine.step_run import Awaiting, StepRun, received, refuse_stray, report, run_step, settled
+from crystallize_core.engine.step_run import (
+    Awaiting,
+    StepRun,
+    received,
+    refuse_stray,
+    report,
+    run_step,
+    settled,
+    tell_skipped,
+)
 from crystallize_core.errors import HookError, StepError, describe
 from crystallize_core.state import CellState
 
@@ -80,6 +90,7 @@ def run_chain(
         if done is not None:
             ctx, data, rows = done.ctx, done.kept, done.rows
             if done.skipped is not None:
+                _leave_out(plan, state, planned, done.skipped, observer)
                 return None
             pending = data if done.hit else None
         stage = ctx._stage  # noqa: SLF001 - the engine is who commits
@@ -110,11 +121,18 @@ def _observed(plan: Plan, planned: PlannedStep, state: CellState, data: Any, obs
     done = yield from run_step(plan, planned, state, data)
     if observer is not None and done.error is not None:
         observer.failed(planned, done)
-    if observer is not None and done.skipped is not None:
-        observer.skipped(planned, state, done.skipped)
     if done.error is not None:
         raise failure_of(planned, done.error)
     return done
+
+
+def _leave_out(plan: Plan, state: CellState, first: PlannedStep, reason: str, observer: Observer | None) -> None:
+    """A step said that it is skipped: there is nothing for those that come after it."""
+    for planned in itertools.dropwhile(lambda other: other is not first, plan.steps):
+        if observer is not None:
+            observer.skipped(planned, state, reason)
+        tell_skipped(plan, planned, state, reason)
+        reason = f"it needs the output of {first.name!r}, which was skipped"
 
 
 def failure_of(planned: PlannedStep, error: Exception) -> StepError | HookError:

@@ -70,7 +70,7 @@ class PlannedStep:
         return None if has_more else self.policy or self.invoke
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Plan:
     """The steps in the order in which they run, with the hooks that are called around them."""
 

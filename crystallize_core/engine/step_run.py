@@ -7,7 +7,7 @@ can be committed in the order of the plan, whichever step ended first.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ __all__ = [
     "report",
     "run_step",
     "settled",
+    "tell_skipped",
 ]
 
 Awaiting = Generator[Any, Any, Any]
@@ -105,8 +106,8 @@ def run_step(plan: Plan, planned: PlannedStep, state: CellState, data: Any) -> G
         done.skipped = yield from _refused(planned, state, data)
         if done.skipped is None:
             yield from _output(plan, planned, state, data, done)
-    except Exception as error:  # noqa: BLE001 - what it means is decided where it is committed
-        done.error = error
+    except Exception as caught:  # noqa: BLE001 - what it means is decided where it is committed
+        done.error = error = caught.raised if isinstance(caught, _Raised) else caught
         if not isinstance(error, HookError) and planned.policy is None:
             try:
                 report(planned, done.ctx, error)
@@ -116,11 +117,27 @@ def run_step(plan: Plan, planned: PlannedStep, state: CellState, data: Any) -> G
     return done
 
 
+class _Raised(Exception):  # noqa: N818 - it is caught at once
+    """Holds what a step raised, where a generator of ours would turn it into something else."""
+
+    def __init__(self, raised: Exception) -> None:
+        super().__init__()
+        self.raised = raised
+
+
+def _called(function: Callable[[Any, Any], Any], data: Any, ctx: Any) -> Any:
+    """Call foreign code out of a generator, which would make a `RuntimeError` of a `StopIteration`."""
+    try:
+        return function(data, ctx)
+    except StopIteration as error:
+        raise _Raised(error) from None
+
+
 def _refused(planned: PlannedStep, state: CellState, data: Any) -> Generator[Any, Any, str | None]:
     """Why a step is not to run, or None."""
     for guard in planned.wired.guards:
         # A view of its own: what a condition reads is no dependency of the output.
-        answer = guard.ask(loaded(data), StepContext(_state=state, step_name=planned.name))
+        answer = _called(guard.ask, loaded(data), StepContext(_state=state, step_name=planned.name))
         if is_awaitable(answer):
             answer = yield answer
         if bool(answer) is not guard.wanted:
@@ -141,7 +158,7 @@ def _output(plan: Plan, planned: PlannedStep, state: CellState, data: Any, done:
                 done.made = dict(planned.wired.split(done.output))
             cache.keep_found(lookup)
             return
-    output = yield from called(plan, planned, state, data, done)
+    output = yield from attempted(plan, planned, state, data, done)
     yield from received(plan, planned, done, output)
     # What a policy says in place of a step depends on why the step failed.
     if cache is not None and done.why is not None and done.skipped is None and not done.has_fallback:
@@ -151,13 +168,13 @@ def _output(plan: Plan, planned: PlannedStep, state: CellState, data: Any, done:
         cache.store(done.why, done.kept, done.ctx, data)
 
 
-def called(plan: Plan, planned: PlannedStep, state: CellState, data: Any, done: StepRun) -> Generator[Any, Any, Any]:
+def attempted(plan: Plan, planned: PlannedStep, state: CellState, data: Any, done: StepRun) -> Generator[Any, Any, Any]:
     """Call the step, or the policies around it, and hand on what comes back."""
     data = loaded(data)
     if planned.policy is not None:
         # While it runs and where it fails, this is the view, which knows how many attempts there were.
         done.ctx = outer = policy_context(planned, state)
-        output = planned.policy(data, outer)
+        output = _called(planned.policy, data, outer)
         if type(output) not in PLAIN_TYPES and is_awaitable(output):
             refuse_stray(planned)
             output = yield output
@@ -167,7 +184,7 @@ def called(plan: Plan, planned: PlannedStep, state: CellState, data: Any, done: 
         if plan.hooks.before_step is not None:
             plan.hooks.before_step(plan.experiment, planned.step, done.ctx)
             forget_reads(done.ctx)
-        output = planned.invoke(data, done.ctx)
+        output = _called(planned.invoke, data, done.ctx)
     return output
 
 
@@ -266,6 +283,15 @@ def report(planned: PlannedStep, ctx: StepContext, error: Exception) -> None:
     except HookError as failure:
         failure.add_note(f"and: step {planned.name!r} failed: {describe(error)}")
         raise
+
+
+def tell_skipped(plan: Plan, planned: PlannedStep, state: CellState, reason: str) -> None:
+    """Tell the plugins of a step that is left out, and commit what they write."""
+    if plan.hooks.step_skipped is not None:
+        ctx = StepContext(_state=state, step_name=planned.name)
+        plan.hooks.step_skipped(plan.experiment, planned.step, ctx, reason)
+        if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits
+            state.commit(ctx._stage)  # noqa: SLF001 - as above
 
 
 def given_to(planned: PlannedStep, data: Any) -> Any:
