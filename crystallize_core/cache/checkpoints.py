@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from crystallize_core.cache.format import Damaged
 from crystallize_core.cache.store import FileStore
 from crystallize_core.errors import RunError, did_you_mean
 from crystallize_core.fingerprint import content_digest
@@ -63,7 +64,7 @@ class Checkpoints:
         self._note(store, {"state": "running", "resumed": resumed})
         kept = {kind: {k: v for k, v in values.items() if not is_secret(k)} for kind, values in given.items()}
         secrets = [name for values in given.values() for name in values if is_secret(name)]
-        store.write(_GIVEN, {**kept, "secrets": secrets}, step=self._pipeline, quiet=True)
+        store.write(_GIVEN, {"output": {**kept, "secrets": secrets}}, step=self._pipeline, quiet=True)
 
     def end(self, store: FileStore, state: str, steps: Mapping[str, str]) -> None:
         """Note what a run came to, and what became of its steps."""
@@ -110,13 +111,17 @@ class Checkpoints:
         """
         first, *_ = self.stores(run_id)
         found = first.read(_GIVEN)
-        if found is None:
+        try:
+            given: Mapping[str, Any] | None = None if found is None else found["output"].load()
+        except Damaged:
+            given = None
+        if given is None:
             message = (
                 f"what run {run_id!r} of pipeline {self._pipeline!r} was given is not kept, because it cannot be pickled "
                 f"or written; give it again: run(inputs=..., context=..., resume={run_id!r})"
             )
             raise RunError(message)
-        return found
+        return given
 
     def prune(self, keep: int) -> None:
         """Remove all but the newest runs, and what these took over from; one that may still go on stays."""
