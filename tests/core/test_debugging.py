@@ -91,7 +91,7 @@ def test_a_hit_and_a_miss_say_why(capsys):
     assert [line for line in lines if "cache" in line] == [
         "step load: cached in 0 s",
         "  cache: a hit: nothing that it depends on has changed",
-        "  cache: a miss: changed since it ran last: context 'learning_rate'",
+        "  cache: a miss: changed since it ran last: context 'learning_rate': 2 -> 3",
         "  cache: not asked: it is not to be cached",
     ]
 
