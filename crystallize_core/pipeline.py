@@ -31,6 +31,7 @@ from crystallize_core.pipeline_run import PipelineRun, drawing_of
 from crystallize_core.stack.resolve import resolve
 from crystallize_core.state import ALL_KEYS, CellState
 from crystallize_core.step import PipelineStep, as_step
+from crystallize_core.stored import loaded
 from crystallize_core.wiring import Sources, Wiring, unique_names, wire
 from crystallize_core.wiring.groups import StepGroup, groups_of
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline", "as_pipeline", "pipeline"]
 
 Records = list[Mapping[str, Any]]
-POLICIES: Final = frozenset({"step_options", "wrap_step", "cache_dependencies"})
+POLICIES: Final = frozenset({"step_options", "wrap_step", "cache_dependencies", "cache_store"})
 """The hooks that take part where a pipeline is given data and runs without an experiment."""
 _NOTHING: Final[Any] = object()
 """Stands for "no data was given", which is not the same as None."""
@@ -428,7 +429,7 @@ class Pipeline:
             raise
         finally:
             self._last = tuple(observer.records)
-        return output, observer.records
+        return loaded(output), observer.records
 
     def _plan_for(self, experiment: Any, state: CellState) -> Plan:
         """A fresh plan, because the code that the steps reach may have changed since the last run."""
@@ -508,7 +509,8 @@ class Pipeline:
 
     def caching(self) -> Caching:
         """Where outputs are looked for and kept."""
-        return Caching(FileStore(self._cache_folder(), lifetime=self.cache_ttl) if self.enable_cache else None)
+        store = FileStore(self._cache_folder(), lifetime=self.cache_ttl) if self.enable_cache else None
+        return Caching(store, is_chosen=self.cache_dir is not None)
 
     def checkpoints(self) -> Checkpoints | None:
         """The runs that can be resumed; None where none are kept."""

@@ -178,7 +178,7 @@ class PipelineRun:
             states = {name: found.state for name, found in self.recorder.results.items()}
             self._checkpoints.end(self._caching.checkpoints, state, states)
             self._checkpoints.prune(self._pipeline.keep_runs)
-        if self._caching.store is not None:
+        if isinstance(self._caching.store, FileStore):
             self._pipeline.tidy_cache(self._caching.store.folder)
 
     def _finished(self) -> PipelineResult:
@@ -198,8 +198,8 @@ class PipelineRun:
         for text in self._unused():
             record.add_warning(text)
         assets = self._assets
-        made = {asset: assets[asset] for step in self.steps for asset in step.outputs if asset in assets}
-        returned = {name: found.output for name, found in results.items() if found.state in ("ok", "cached")}
+        made = {asset: assets.kept(asset) for step in self.steps for asset in step.outputs if asset in assets}
+        returned = {name: found.kept for name, found in results.items() if found.state in ("ok", "cached")}
         result = PipelineResult(
             pipeline_name=self._pipeline.name,
             run_id=self._id,

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import attrs
 
+from crystallize_core.cache.format import Damaged
 from crystallize_core.cache.store import FileStore
 from crystallize_core.errors import RunError, did_you_mean
 from crystallize_core.fingerprint import content_digest
@@ -115,7 +116,7 @@ class Checkpoints:
         self._note(store, {"state": "running", "resumed": resumed})
         kept = {kind: {k: v for k, v in values.items() if not is_secret(k)} for kind, values in given.items()}
         secrets = [name for values in given.values() for name in values if is_secret(name)]
-        store.write(_GIVEN, {**kept, "secrets": secrets}, step=self._pipeline, quiet=True)
+        store.write(_GIVEN, {"output": {**kept, "secrets": secrets}}, step=self._pipeline, quiet=True)
 
     def end(self, store: FileStore, state: str, steps: Mapping[str, str]) -> None:
         """Note what a run came to, and what became of its steps."""
@@ -162,13 +163,17 @@ class Checkpoints:
         """
         first, *_ = self.stores(run_id)
         found = first.read(_GIVEN)
-        if found is None:
+        try:
+            given: Mapping[str, Any] | None = None if found is None else found["output"].load()
+        except Damaged:
+            given = None
+        if given is None:
             message = (
                 f"what run {run_id!r} of pipeline {self._pipeline!r} was given is not kept, because it cannot be pickled "
                 f"or written; give it again: run(inputs=..., context=..., resume={run_id!r})"
             )
             raise RunError(message)
-        return found
+        return given
 
     def older_than(self, moment: float) -> list[Path]:
         """The folders of runs that ended before a moment, but for those that a later one took over from."""

@@ -33,12 +33,14 @@ from crystallize_core.cache.dependencies import (
 )
 from crystallize_core.cache.entry import Entry, Lookup
 from crystallize_core.cache.reasons import LastRun, changes, in_words, last_name, printable
-from crystallize_core.cache.store import CacheWarning, FileStore
+from crystallize_core.cache.store import CacheWarning, EntryStore
 from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY, StepContext
 from crystallize_core.errors import DefinitionError, FingerprintError, describe, warn_caller
 from crystallize_core.fingerprint import content_digest
+from crystallize_core.fingerprint.lasting import lasting_digest
 from crystallize_core.signature import REQUIRED
 from crystallize_core.state import ABSENT, CellState
+from crystallize_core.stored import Stored, loaded
 from crystallize_core.wiring.types import promised_types
 
 if TYPE_CHECKING:
@@ -68,10 +70,10 @@ class StepCache:
         self,
         wired: WiredStep,
         ask: Callable[[Any], Iterable[tuple[str, Mapping[str, Any] | None]]],
-        reads: Sequence[FileStore],
-        keeps: Sequence[FileStore],
+        reads: Sequence[EntryStore],
+        keeps: Sequence[EntryStore],
         *,
-        earlier: Sequence[FileStore] = (),
+        earlier: Sequence[EntryStore] = (),
         asset_stores: Sequence[str] = (),
         explains: bool = False,
         quiet: bool = False,
@@ -142,9 +144,7 @@ class StepCache:
             return
         for store in self._keeps:
             if store is not lookup.found_in and store.adopt(lookup.full_name, lookup.found_in, step=self._name):
-                text = lookup.found_in.read_text(f"{lookup.name}.json")
-                if text is not None:
-                    self._merge_names(store, lookup.name, _recorded(text))
+                self._merge_names(store, lookup.name, lookup.found_in.names(lookup.name))
         if self._explains and self.is_earlier(lookup):
             self._keep_last(lookup.found_in)
 
@@ -187,6 +187,7 @@ class StepCache:
             "events": getattr(stage, "events", []),
             "added": getattr(stage, "added", {}),
             "code": None if self._looks_at_code else code_of(self._wired.step),
+            "digest": lasting_digest(output),
         }
         first, *others = self._keeps
         if first.write(full, entry, step=self._name, quiet=self._quiet):
@@ -226,7 +227,7 @@ class StepCache:
                     return found
         return LastRun()
 
-    def _keep_last(self, other: FileStore) -> None:
+    def _keep_last(self, other: EntryStore) -> None:
         """Take over what the step stood on when it ran last, where that is not known here."""
         name = last_name(self._name)
         text = other.read_text(name)
@@ -257,7 +258,9 @@ class StepCache:
             if kind == "context":
                 value = state.values.get(key, ABSENT)
             elif kind == "input":
-                value = _value_of(self._inputs[name], data) if name in self._inputs else data
+                fill = self._inputs.get(name)
+                # What is in the cache is not loaded for that.
+                value = data if fill is None else data.kept(fill.key) if fill.key in data else fill.value
             text = "not set" if value is ABSENT and kind == "context" else printable(key, value)
             if text is not None:
                 found[name] = text
@@ -325,7 +328,8 @@ class StepCache:
 
     def _input_digest(self, data: Any) -> str:
         if not isinstance(data, Assets):
-            return content_digest(data)
+            known = data.digest if type(data) is Stored else None
+            return content_digest(loaded(data)) if known is None else known
         given = {fill.parameter: _digest_of(fill, data) for fill in self._assets}
         if len(given) == 1 and not self._wired.step.is_named:
             return next(iter(given.values()))  # the data alone, as in a chain
@@ -354,13 +358,13 @@ class StepCache:
     def _recorded(self, name: str) -> Iterator[list[str]]:
         met: list[list[str]] = []
         for store in self._reads:
-            for names in _recorded(store.read_text(f"{name}.json")):
+            for names in store.names(name):
                 if names not in met:
                     met.append(names)
                     yield names
 
-    def _merge_names(self, store: FileStore, name: str, more: Iterable[list[str]]) -> None:
-        recorded = _recorded(store.read_text(f"{name}.json"))
+    def _merge_names(self, store: EntryStore, name: str, more: Iterable[list[str]]) -> None:
+        recorded = store.names(name)
         new = [names for names in more if names not in recorded]
         if new:
             store.write_text(f"{name}.json", json.dumps([*recorded, *new]))
@@ -385,7 +389,7 @@ _NO_INPUT = ("ctx", "parameters", "context", "artifact")
 def _value_of(fill: Fill, data: Any) -> Any:
     """The value of a parameter that is filled without the context."""
     if fill.source == "data" and fill.key is None:
-        return data
+        return loaded(data)
     return data.get(fill.key, fill.value) if fill.key is not None else fill.value
 
 
@@ -396,17 +400,3 @@ def _digest_of(fill: Fill, data: Assets) -> str:
 
 def _entry_name(name: str, values: Mapping[str, str]) -> str:
     return f"{name}.{content_digest(dict(values))[:32]}" if values else name
-
-
-def _recorded(text: str | None) -> list[list[str]]:
-    """The sets of names that earlier runs of the step read; a damaged record is none."""
-    try:
-        found = json.loads(text) if text else []
-    except ValueError:
-        return []
-    is_fine = isinstance(found, list) and all(_is_names(names) for names in found)
-    return found if is_fine else []
-
-
-def _is_names(names: object) -> bool:
-    return isinstance(names, Iterable) and all(isinstance(name, str) for name in names)

@@ -41,6 +41,7 @@ from crystallize_core.errors import (
 )
 from crystallize_core.outcome import CellOutcome, Note, ReplicateOutcome
 from crystallize_core.state import CellState
+from crystallize_core.stored import loaded
 from crystallize_core.treatment import Treatment
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class Session:
                 assets = data if isinstance(data, Assets) else Assets({"data": data})
                 output = yield from run_graph(self.plan, state, assets, durations, observer, crew)
             if keep:
-                outcome.output = output
+                outcome.output = loaded(output)
         except CrystallizeError as error:
             outcome.error = self._addressed(error, condition.name, replicate)
         outcome.seed = values.get(SEED_USED_KEY)

@@ -117,7 +117,7 @@ def entry_of(made: Mapping[Hashable, Any], name: str, keys: Sequence[Hashable], 
     entries = [
         entry for key in keys if isinstance(made.get(key), dict) for entry in made[key] if isinstance(entry, str)
     ]
-    hint = did_you_mean(name, entries, listing="the outputs before have")
+    hint = did_you_mean(name, entries, listing="the entries before it are")
     message = (
         f"a condition needs {name!r}, which is no parameter of its step, no output, input or context value, and no "
         f"entry of an output that is a mapping; {hint}"

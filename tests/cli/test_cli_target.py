@@ -80,7 +80,10 @@ def test_the_module_of_a_file_is_not_main(crystallize, write):
         ),
         (":x", "target ':x': expected file.py, file.py:NAME, package.module or package.module:NAME"),
         ("study.py:stduy", "study.py has no 'stduy'; did you mean 'study'?"),
-        ("study.py:scale", "study.py:scale is StepFactory; expected an Experiment, a Pipeline, or a function that returns one"),
+        (
+            "study.py:scale",
+            "study.py:scale is StepFactory; expected an Experiment, a Pipeline, or a function that returns one",
+        ),
         (
             "study.py:doubled",
             "study.py:doubled needs baseline, treatment; only a function without arguments can be run",

@@ -170,7 +170,10 @@ def test_a_condition_that_asks_for_what_is_nowhere_fails_its_step():
     def asked():
         return "ran"
 
-    message = "a condition needs 'nowhere', which is no parameter, output, input, context value or entry of an output"
+    message = (
+        "a condition needs 'nowhere', which is no parameter of its step, no output, input or context value, and no entry "
+        "of an output that is a mapping; the entries before it are: none."
+    )
     assert fate(graph([asked, number]).run(), "asked") == ("failed", f"WiringError: {message}")
 
 

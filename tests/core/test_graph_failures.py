@@ -162,14 +162,14 @@ def test_the_first_failure_of_the_plan_is_raised_and_the_others_are_in_its_notes
 
     result = graph(worse, load, bad).run()
     assert list(result.step_results) == ["load", "worse", "bad"]
-    assert str(result.error) == "step 'worse' failed: KeyError: 'key' [experiment 'p', step 'worse']"
+    assert str(result.error) == "step 'worse' failed: KeyError: 'key' [pipeline 'p', step 'worse']"
     assert result.error.__notes__ == ["and: step 'bad' failed: ValueError: no"]
     assert type(result.error.__cause__) is KeyError
 
 
 def test_raise_on_error_raises_when_everything_else_is_done():
     """Steps that need nothing of the failed one have run, and the result is on the error."""
-    with pytest.raises(StepError, match=r"^step 'bad' failed: ValueError: no \[experiment 'p', step 'bad'\]$") as info:
+    with pytest.raises(StepError, match=r"^step 'bad' failed: ValueError: no \[pipeline 'p', step 'bad'\]$") as info:
         graph(load, bad, apart).run(raise_on_error=True)
     assert fates(info.value.result)["apart"] == ("ok", None)
     assert type(info.value.__cause__) is ValueError
@@ -287,7 +287,7 @@ def test_any_exception_is_a_failure_of_its_step_alone(error, text):
 def test_failures_survive_pickling_with_their_notes():
     """A cause that cannot be sent is described."""
     error = pickle.loads(pickle.dumps(graph(raising(Holds()), raising(Frozen(1), "b")).run().error))
-    assert str(error) == "step 'raises' failed: Holds: holds a lock [experiment 'p', step 'raises']"
+    assert str(error) == "step 'raises' failed: Holds: holds a lock [pipeline 'p', step 'raises']"
     assert error.__notes__ == ["and: step 'b' failed: Frozen: 1"]
     assert type(error.__cause__) is RemoteError
 
@@ -411,7 +411,7 @@ def test_a_failing_hook_of_an_essential_plugin_ends_the_cell(hook, name, expecte
     result = graph(*STEPS).run(executor=spy)
     assert [found.state for found in result.step_results.values()] == expected
     message = f"hook {hook!r} of plugin 'spy' raised ValueError: broken hook"
-    assert str(result.error) == f"{message} [experiment 'p', step {name!r}, plugin 'spy', hook {hook!r}]"
+    assert str(result.error) == f"{message} [pipeline 'p', step {name!r}, plugin 'spy', hook {hook!r}]"
     assert (type(result.error), type(result.error.__cause__)) == (HookError, ValueError)
     not_reached = {found.reason for found in result.step_results.values() if found.state == "not run"}
     assert not_reached <= {f"it was not reached: {message}"}
