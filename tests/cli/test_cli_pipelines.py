@@ -79,7 +79,8 @@ def test_a_step_that_fails_is_exit_code_1_and_the_rest_is_there(crystallize):
     assert first == "error: step 'share' failed: ZeroDivisionError: division by zero [pipeline 'flow', step 'share']"
     assert place.strip().startswith("File ")
     again = crystallize("run", "flow.py", "--input", "n=4", "--resume", "--json")
-    assert (again.exit_code, states(again)) == (0, {"load": "resumed", "add": "resumed", "share": "ok"})
+    assert (again.exit_code, states(again)) == (0, {"load": "cached", "add": "cached", "share": "ok"})
+    assert json.loads(again.stdout)["step_results"]["load"]["resumed"]
 
 
 def test_a_missing_input_is_a_mistake(crystallize):
