@@ -157,3 +157,21 @@ def test_a_function_may_return_a_pipeline(crystallize, write):
     built = crystallize("run", "both.py:build")
     assert (built.exit_code, built.stdout.splitlines()[0][:16]) == (0, "pipeline 'built'")
     assert crystallize("run", "both.py").stdout.startswith("experiment: ")
+
+
+def test_a_dry_run_shows_the_state_of_each_step(crystallize):
+    """With the inputs and settings of a run."""
+    crystallize("run", "flow.py", "--input", "n=4")
+    done = crystallize("run", "flow.py", "--input", "n=4", "--set", "parts=3", "--dry-run")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == (
+        "pipeline 'flow': dry run, no step has run\n"
+        "\n"
+        "step   state\n"
+        "-----  ---------\n"
+        "load   cached\n"
+        "add    cached\n"
+        "share  would run\n"
+        "\n"
+        "share would run: changed since it ran last: context 'parts': 2 -> 3\n"
+    )
