@@ -155,7 +155,7 @@ class StepCache:
             lookup: What was looked for before it ran.
             output: What it returned.
             ctx: What it wrote, and what it read.
-            data: What it was given, where a later miss is to be explained.
+            data: What it was given, for the reasons of a later miss.
 
         """
         if lookup.name is None or ("attempt" in ctx._looked and ctx._attempt > 1):  # noqa: SLF001 - as in all of this file
@@ -174,7 +174,8 @@ class StepCache:
             for store in self._keeps:
                 self._merge_names(store, lookup.name, [names])
             full = _entry_name(lookup.name, values)
-            if state.values.get(REPLICATE_KEY, 0) == 0:
+            # Where a damaged entry is replaced, it is not said what a step of a graph was given, and was noted before.
+            if state.values.get(REPLICATE_KEY, 0) == 0 and (data is not None or not self._inputs):
                 found = LastRun(
                     self._parts(lookup.name, data) | values, self._shown([*self._inputs, *names], data, state)
                 )
