@@ -120,7 +120,7 @@ class GraphCell:
         if done.rows:
             state.metrics += done.rows
         self.durations.append(done.nanoseconds)
-        self.output = done.output
+        self.output = done.kept
         if self.observer is not None:
             self.observer.finished(planned, done)
         if after is not None:
@@ -135,11 +135,11 @@ class GraphCell:
         if done.error is None and done.skipped is None:
             wired = planned.wired
             if done.made is None:
-                self.assets[wired.single] = done.output
+                self.assets.put(wired.single, done.kept)
             else:
                 self.assets.update(done.made)
                 if wired.keeps_return is not None:
-                    self.assets[wired.keeps_return] = done.output
+                    self.assets.put(wired.keeps_return, done.kept)
 
     def _fail(self, planned: PlannedStep, done: StepRun) -> None:
         assert done.error is not None
@@ -194,6 +194,8 @@ def run_graph(
     crew: Crew | None = None,
 ) -> Awaiting:
     """Run the steps of one cell of a graph and return what the last one returned; None if that did not run.
+
+    What is in the cache and nobody wanted is returned as `Stored`.
 
     Args:
         plan: The plan.
@@ -257,7 +259,7 @@ def _in_sequence(cell: GraphCell) -> Awaiting:
             if type(output) not in PLAIN_TYPES:
                 done = StepRun(ctx)
                 yield from received(plan, planned, done, output)
-                output = done.output
+                output = done.kept
                 if done.skipped is not None:
                     cell.leave_out(planned, "skipped", done.skipped)
                     start = clock()

@@ -677,7 +677,7 @@ def test_the_key_is_readable_by_its_user_only(folder, tmp_path):
         lambda content: content + b"x",
         lambda content: content[:-3] + b"xyz",
         lambda content: b"not an entry at all",
-        lambda content: content.replace(b"crystallize-entry-1", b"crystallize-entry-9"),
+        lambda content: content.replace(b"crystallize-entry-2", b"crystallize-entry-9"),
         lambda content: pickle.dumps({"output": "forged"}),
     ],
     ids=["empty", "half", "cut", "longer", "changed", "other", "newer", "plain pickle"],
@@ -716,16 +716,19 @@ class Bomb:
         return Bomb.exploded.append, (1,)
 
 
+MAGIC = b"crystallize-entry-2\n"
+BOMB = pickle.dumps(Bomb())
+LENGTH = len(BOMB).to_bytes(8, "big")
+
+
 def test_a_forged_entry_is_never_unpickled(folder, tmp_path):
     """An entry that was signed with another key runs no code."""
-    from crystallize_core.cache.store import _MAGIC
-
     made(doubled).run()
     (entry,) = entries(folder)
     for forged in (
         pickle.dumps(Bomb()),
-        _MAGIC + b"\0" * 32 + pickle.dumps(Bomb()),
-        entry.read_bytes()[: len(_MAGIC) + 32] + pickle.dumps(Bomb()),
+        MAGIC + b"\0" * 32 + LENGTH + BOMB,
+        entry.read_bytes()[: len(MAGIC) + 32] + LENGTH + BOMB,
     ):
         entry.write_bytes(forged)
         assert made(doubled).run().metrics.baseline["m"] == [1]
