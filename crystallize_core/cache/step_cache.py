@@ -32,6 +32,7 @@ from crystallize_core.cache.dependencies import (
     parameter_name,
 )
 from crystallize_core.cache.entry import Entry, Lookup
+from crystallize_core.cache.locking import locked
 from crystallize_core.cache.reasons import changes, last_name, last_parts
 from crystallize_core.cache.store import CacheWarning, FileStore
 from crystallize_core.context import StepContext
@@ -160,7 +161,7 @@ class StepCache:
         """
         if lookup.name is None or ("attempt" in ctx._looked and ctx._attempt > 1):  # noqa: SLF001 - as in all of this file
             return
-        full = lookup.name
+        full, names = lookup.name, list[str]()
         if self._own_key is None:
             state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
             said = {f"{PLUGIN}:{plugin}:{name}" for plugin, found in self._ask(ctx) for name in found or ()}
@@ -171,8 +172,6 @@ class StepCache:
             except (FingerprintError, KeyError) as error:
                 self._warn(f"something that it read has no stable digest ({error})")
                 return
-            for store in self._keeps:
-                self._merge_names(store, lookup.name, [names])
             full = _entry_name(lookup.name, values)
             if self._explains and data is not None:
                 self._keeps[0].write_text(last_name(self._name), json.dumps(self._parts(data) | values))
@@ -186,9 +185,14 @@ class StepCache:
             "code": None if self._looks_at_code else code_of(self._wired.step),
         }
         first, *others = self._keeps
-        if first.write(full, entry, step=self._name, quiet=self._quiet):
-            for other in others:
-                other.adopt(full, first, step=self._name)
+        if not first.write(full, entry, step=self._name, quiet=self._quiet):
+            return
+        for other in others:
+            other.adopt(full, first, step=self._name)
+        if self._own_key is None:
+            # After the entry: a clean-up of folders without entries would remove the names before it is there.
+            for store in self._keeps:
+                self._merge_names(store, lookup.name, [names])
 
     # Reasons --------------------------------------------------------------------------------------
 
@@ -326,10 +330,11 @@ class StepCache:
                     yield names
 
     def _merge_names(self, store: FileStore, name: str, more: Iterable[list[str]]) -> None:
-        recorded = _recorded(store.read_text(f"{name}.json"))
-        new = [names for names in more if names not in recorded]
-        if new:
-            store.write_text(f"{name}.json", json.dumps([*recorded, *new]))
+        with locked(store.folder):  # of two that add at one moment, the later one would forget the earlier one
+            recorded = _recorded(store.read_text(f"{name}.json"))
+            new = [names for names in more if names not in recorded]
+            if new:
+                store.write_text(f"{name}.json", json.dumps([*recorded, *new]))
 
     def _warn(self, reason: str) -> None:
         if not self._warned and not self._quiet:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from crystallize_core.cache.locking import locked
 from crystallize_core.errors import describe, warn_caller
 from crystallize_core.signing import SIGNATURE_SIZE, is_signed, sign, user_key
 
@@ -110,8 +111,9 @@ class FileStore:
 
     def _label(self, name: str, step: str) -> None:
         label = f"{name.partition('/')[0]}/{STEP_FILE}"
-        if not (self.folder / label).exists():
-            self._write_file(label, step.encode("utf-8", "replace"))
+        with locked(self.folder):  # a clean-up that saw no entry is over, and has removed the label or not
+            if not (self.folder / label).exists():
+                self._write_file(label, step.encode("utf-8", "replace"))
 
     def _warn_once(self, about: str, text: str) -> None:
         if about not in self.warned:

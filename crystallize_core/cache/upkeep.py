@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from crystallize_core.cache.locking import locked
 from crystallize_core.cache.store import STEP_FILE, UNFINISHED
 from crystallize_core.errors import DefinitionError
 
@@ -105,7 +106,7 @@ def evict(folder: Path, most_bytes: int) -> int:
 def _remove_leftovers(folder: Path) -> None:
     """Remove what processes that were killed left half written, and the folders of steps without entries."""
     for step_folder in _folders(folder):
-        with suppress(OSError):
+        with suppress(OSError), locked(folder):  # nobody adds to the notes beside an entry meanwhile
             for path in step_folder.glob(f"{UNFINISHED}*"):
                 if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
                     path.unlink()

@@ -23,7 +23,20 @@ from crystallize_core import BasePlugin, Experiment, Pipeline, Treatment
 from crystallize_core.cache import CacheWarning
 
 # What an edit may change. All of it counts.
-CODE = ("deepest", "factor", "low", "base", "helper", "around", "closure", "default", "body", "params", "bound", "other")
+CODE = (
+    "deepest",
+    "factor",
+    "low",
+    "base",
+    "helper",
+    "around",
+    "closure",
+    "default",
+    "body",
+    "params",
+    "bound",
+    "other",
+)
 # What may change without a difference: a comment, the layout, a docstring, a variable of another name.
 LOOKS = ("comment", "layout", "docstring", "refactored")
 
@@ -246,9 +259,9 @@ def sources(code: dict[str, int], looks: dict[str, int]) -> dict[str, str]:
     words["refactored"] = REFACTORED[looks["refactored"] % 2]
     made = {}
     for name, text in {"tools": TOOLS, "prep": PREP, "study": STUDY, "other": OTHER}.items():
-        for word, value in words.items():
-            text = text.replace(f"<{word}>", value)
         made[name] = "# one more line\n" * looks["comment"] + text
+        for word, value in words.items():
+            made[name] = made[name].replace(f"<{word}>", value)
     return made
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.ecosystem
+pytestmark = [pytest.mark.ecosystem, pytest.mark.timeout(600)]
 
 PROCESSES = 8
 
@@ -36,7 +36,7 @@ chosen = random.Random(number)
 @step(outputs=["rows"])
 def rows(context, ctx):
     """Which parameters it reads depends on what it reads: one input, many sets of names."""
-    names = ["a", "b", "c", "d", "e"]
+    names = ["a", "b", "c"]
     found = [context["first"]]
     for at, name in enumerate(names):
         if context["first"] >> at & 1:
@@ -61,11 +61,11 @@ STEPS = [rows, total, big]
 
 
 def parameters():
-    return {"first": chosen.randrange(32), **{name: chosen.randrange(2) for name in "abcde"}}
+    return {"first": chosen.randrange(8), **{name: chosen.randrange(2) for name in "abc"}}
 
 
 def expected(given):
-    found = [given["first"]] + [given[name] for at, name in enumerate("abcde") if given["first"] >> at & 1]
+    found = [given["first"]] + [given[name] for at, name in enumerate("abc") if given["first"] >> at & 1]
     outputs = {"rows": found, "total": (sum(found), None), "big": bytes(found) * 1000}
     return outputs, [("rows.txt", repr(found).encode())], {"sum": [sum(found)]}
 
@@ -133,7 +133,7 @@ def damage():
 counts = dict.fromkeys(["kept", "found", "hit", "missed", "invalidated", "damaged"], 0)
 end = time.monotonic() + seconds
 work = [keep, find, find, spoilt, spoilt, spoilt, invalidate, damage]
-while time.monotonic() < end:
+while time.monotonic() < end or not all(counts.values()):
     chosen.choice(work)()
 print(json.dumps(counts))
 '''
@@ -163,11 +163,12 @@ def work(folder: Path, seconds: float) -> dict[str, int]:
 
 
 def check(counts: dict[str, int]) -> None:
-    assert all(counts.values()), f"not all kinds of work were done: {counts}"
+    """Each process did each kind of work at least once."""
+    assert min(counts.values()) >= PROCESSES, counts
 
 
 def test_eight_processes_share_a_folder(tmp_path):
-    check(work(tmp_path, 4.0))
+    check(work(tmp_path, 2.0))
 
 
 @pytest.mark.slow
