@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from typing import Any
 
@@ -225,3 +226,42 @@ def test_a_pipeline_on_its_own_is_the_same_cold_warm_and_resumed(executor, mode)
     assert [warm.step_results["checks"].state, warm.success] == (["failed", False] if mode else ["cached", True])
     # What may not be cached is resumed all the same, as it was completed.
     assert resumed.step_results["report"].resumed is (mode == 0)
+
+
+class Gate:
+    """Lets two steps go on only when both have started, and is nothing that they depend on."""
+
+    def __init__(self) -> None:
+        self.barrier = threading.Barrier(2)
+        self.passed = 0
+
+    def __call__(self) -> None:
+        self.passed += 1
+        self.barrier.wait(10)
+
+    def __getstate__(self):
+        return None
+
+
+def test_random_steps_that_run_at_one_moment_are_found_again_each_with_its_own_numbers():
+    """Neither makes the cache forget that the other one has started, and what it has drawn."""
+    gate = Gate()
+
+    @step(outputs=["left"])
+    def left(ctx):
+        gate()
+        return float(ctx.rng.random())
+
+    @step(outputs=["right"])
+    def right(ctx):
+        gate()
+        return float(ctx.rng.random())
+
+    found = [Pipeline([left, right], name="two").run(executor="thread") for _ in range(2)]
+    assert gate.passed == 2
+    assert [{name: one.state for name, one in result.step_results.items()} for result in found] == [
+        {"left": "ok", "right": "ok"},
+        {"left": "cached", "right": "cached"},
+    ]
+    assert dict(found[0].outputs) == dict(found[1].outputs)
+    assert found[0]["left"] != found[0]["right"]

@@ -52,9 +52,11 @@ class Seeds:
     numpy: bool
     late: list[str | None] = attrs.field(factory=list, init=False)
     _step: str | None = attrs.field(default=None, init=False)
-    _is_streaming: bool = attrs.field(default=False, init=False)
     _is_numpy_seeded: bool = attrs.field(default=True, init=False)  # nothing of this cell could have drawn yet
-    _before: GlobalState | None = attrs.field(default=None, init=False)
+    # By step, because steps of one cell may run side by side. Those that have started, with the global generators as
+    # they were then where the step is watched; and those that draw from their stream.
+    _started: dict[str | None, GlobalState | None] = attrs.field(factory=dict, init=False)
+    _streaming: set[str | None] = attrs.field(factory=set, init=False)
 
     def start(self, step: str | None) -> None:
         """Set the global generators to where the step starts; None is everything outside the steps."""
@@ -68,11 +70,12 @@ class Seeds:
                 self.seed_fn(seed % CUSTOM_SEEDS)
             self._is_numpy_seeded = "numpy" in sys.modules
         self._step = step
-        self._is_streaming = False
+        self._started[step] = None
+        self._streaming.discard(step)
 
     def stream(self, ctx: FrozenContext) -> Any:
         """A generator that starts where the numbers of this step start; `ctx.rng`."""
-        self._is_streaming = True
+        self._streaming.add(ctx.step_name)
         seed = self.cell.of(ctx.step_name)[1]
         if not self.numpy:
             return random.Random(seed)  # noqa: S311 - for experiments, not for secrets
@@ -90,9 +93,9 @@ class Seeds:
 
     # For the cache ------------------------------------------------------------------------------
 
-    def watch(self) -> None:
+    def watch(self, step: str | None) -> None:
         """From here on notice whether the step draws from global generators."""
-        self._before = GlobalState.now()
+        self._started[step] = GlobalState.now()
 
     def dependencies(self, step: str | None) -> dict[str, Any]:
         """What the output of a cacheable step depends on.
@@ -103,13 +106,14 @@ class Seeds:
         """
         numbers = {"numbers": "{:x}/{:x}".format(*self.cell.of(step))}
         unrepeatable = {"unrepeatable": secrets.token_hex(16)}
-        if self._step != step:
+        if step not in self._started:
             return numbers | unrepeatable
-        moved = self._before is not None and bool(self._before.moved())
+        before, is_streaming = self._started[step], step in self._streaming
+        moved = before is not None and bool(before.moved())
         if not self.sets_globals:
-            is_unrepeatable = moved or (self._is_streaming and not self.known)
-            return (unrepeatable if is_unrepeatable else {}) | (numbers if self._is_streaming else {})
+            is_unrepeatable = moved or (is_streaming and not self.known)
+            return (unrepeatable if is_unrepeatable else {}) | (numbers if is_streaming else {})
         self.look_for_late()
         is_late = step in self.late
-        has_drawn = self._is_streaming or moved or self.seed_fn is not None or is_unwatched()
+        has_drawn = is_streaming or moved or self.seed_fn is not None or is_unwatched()
         return (unrepeatable if is_late else {}) | (numbers if has_drawn else {})
