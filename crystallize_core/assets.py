@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 from crystallize_core.errors import FingerprintError
 from crystallize_core.fingerprint import content_digest
+from crystallize_core.stored import Stored, loaded
 
 __all__ = ["Assets"]
 
@@ -38,3 +39,36 @@ class Assets(dict[Hashable, Any]):
         if isinstance(found, FingerprintError):
             raise found
         return found
+
+    def put(self, key: Hashable, value: Any) -> None:
+        """Add what a step made, which may be in the cache still: then it is loaded when somebody takes it."""
+        if type(value) is Stored:
+            self.__class__ = _WithStored  # before the value is there, because steps may run in other threads
+            if value.digest is not None:
+                self._digests[key] = value.digest
+        self[key] = value
+
+    def kept(self, key: Hashable) -> Any:
+        """A value as it is: what is in the cache is not loaded."""
+        return dict.__getitem__(self, key)
+
+
+class _WithStored(Assets):
+    """Assets some of which are in the cache. A class of its own, so that whoever caches nothing takes values from a dict."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: Hashable) -> Any:
+        return loaded(super().__getitem__(key))
+
+    def get(self, key: Hashable, default: Any = None) -> Any:
+        return loaded(super().get(key, default))
+
+    def __iter__(self) -> Iterator[Hashable]:  # with this, also `dict(assets)` asks for each value
+        return super().__iter__()
+
+    def values(self) -> Any:
+        return {key: self[key] for key in self}.values()
+
+    def items(self) -> Any:
+        return {key: self[key] for key in self}.items()

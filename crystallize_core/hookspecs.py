@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from crystallize_core.asset import Asset
+    from crystallize_core.cache import CacheStore
     from crystallize_core.context import Event, FrozenContext
     from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 
@@ -277,6 +278,24 @@ def cache_dependencies(experiment: Any, step: Any, ctx: FrozenContext) -> Mappin
 
 
 @hookspec(firstresult=True)
+def cache_store(experiment: Any) -> CacheStore | None:
+    """Called in every process when the plan is made, where a step is cacheable: where cached outputs are kept.
+
+    Entries are signed and checked by the engine, whatever the store is: it keeps bytes under names. What it raises
+    while the steps run costs the run nothing but the cache, and is said once. Checkpoints of pipelines stay in files.
+
+    Args:
+        experiment: The experiment; None where a pipeline runs on its own.
+
+    Returns:
+        An object with `read(name)`, which returns bytes or None, and `write(name, content)`, which keeps all of it
+        or nothing (`crystallize_core.cache.CacheStore`); `None` or `NotImplemented` leaves it to the next plugin, and
+        in the end to files in the folder of the cache.
+
+    """
+
+
+@hookspec(firstresult=True)
 def store_asset(experiment: Any, asset: Asset, ctx: FrozenContext) -> str | None:
     """Called in the worker when a step returned an `Asset`, or a value where its annotation promises one.
 
@@ -312,8 +331,8 @@ HOOKS: Final[Mapping[str, Callable[..., Any]]] = {
 
 ANSWERING: Final = frozenset(
     {
-        "cache_dependencies", "describe_run", "load_replicate", "run_experiment_loop", "should_stop", "step_options",
-        "store_asset", "wrap_step",
+        "cache_dependencies", "cache_store", "describe_run", "load_replicate", "run_experiment_loop", "should_stop",
+        "step_options", "store_asset", "wrap_step",
     }
 )  # fmt: skip
 """The hooks that return something; wrappers go around the others only."""

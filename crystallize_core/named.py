@@ -15,7 +15,14 @@ from crystallize_core.errors import DefinitionError, did_you_mean, safe_str
 from crystallize_core.pickling import by_reference
 from crystallize_core.requirements import as_request
 from crystallize_core.signature import Signature, is_async, name_of, signature_of
-from crystallize_core.step import PipelineStep, StepFactory, carried_options, core_option_problems, merged_options
+from crystallize_core.step import (
+    PipelineStep,
+    StepFactory,
+    carried_options,
+    core_option_problems,
+    left_out_version,
+    merged_options,
+)
 
 __all__ = ["CACHE_STRATEGIES", "CacheKey", "Step", "step"]
 
@@ -32,6 +39,7 @@ class Step(PipelineStep):
     Attributes:
         inputs, outputs: The names of the assets that it takes and makes.
         cache: How its outputs are cached.
+        version: Text that stands for its code.
         retry, timeout, resources, execution_group, tags, condition: As they were given.
         options: The step options that were given, with those that its function carries.
 
@@ -50,6 +58,7 @@ class Step(PipelineStep):
         self.inputs: Sequence[str] = list(settings["inputs"] or ())
         self.outputs: Sequence[str] = list(settings["outputs"] or ())
         self.cache: Any = settings["cache"]
+        self.version = settings["version"]
         self.retry: Any = settings["retry"]
         self.timeout: Any = settings["timeout"]
         self.resources: Any = settings["resources"]
@@ -141,7 +150,7 @@ class Step(PipelineStep):
 def step(
     function: Callable[..., Any], /, *, inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ..., cache: Literal["code_hash", "input_hash", False] | CacheKey = ...,
-    retry: Any = ..., timeout: Any = ..., resources: Any = ..., execution_group: str | None = ...,
+    version: str | None = ..., retry: Any = ..., timeout: Any = ..., resources: Any = ..., execution_group: str | None = ...,
     tags: Mapping[str, Any] | None = ..., name: str | None = ..., condition: Callable[..., Any] | None = ...,
     **options: Any,
 ) -> Step: ...  # fmt: skip
@@ -149,7 +158,7 @@ def step(
 def step(
     function: None = None, /, *, inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ..., cache: Literal["code_hash", "input_hash", False] | CacheKey = ...,
-    retry: Any = ..., timeout: Any = ..., resources: Any = ..., execution_group: str | None = ...,
+    version: str | None = ..., retry: Any = ..., timeout: Any = ..., resources: Any = ..., execution_group: str | None = ...,
     tags: Mapping[str, Any] | None = ..., name: str | None = ..., condition: Callable[..., Any] | None = ...,
     **options: Any,
 ) -> Callable[[Callable[..., Any]], Step]: ...  # fmt: skip
@@ -162,6 +171,7 @@ def step(
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
     cache: Literal["code_hash", "input_hash", False] | CacheKey = "code_hash",
+    version: str | None = None,
     retry: Any = 0,
     timeout: Any = None,
     resources: Any = None,
@@ -186,6 +196,8 @@ def step(
         cache: `"code_hash"`: used again while its code and what it is given are the same; `"input_hash"`: while
             what it is given is the same, whatever its code; False: always run; or a function
             `key(step, inputs, context)` that returns the text under which its output is kept.
+        version: Text that stands for its code where `cache="code_hash"`: it is used again until this is another
+            text, whatever is edited. Without it the code is compared, with everything that it reaches.
         retry: Further attempts after a failed one, or what `retry(...)` makes.
         timeout: Seconds that an attempt may take.
         resources: What it needs: `{"cpu": 2, "memory": "16Gi", "gpu": 1}`.
@@ -200,7 +212,7 @@ def step(
 
     """
     settings = {
-        "inputs": _listed(inputs), "outputs": _listed(outputs), "cache": cache, "retry": retry, "timeout": timeout,
+        "inputs": _listed(inputs), "outputs": _listed(outputs), "cache": cache, "version": version, "retry": retry, "timeout": timeout,
         "resources": resources, "execution_group": execution_group, "tags": tags, "name": name,
         "condition": condition, "options": options,
     }  # fmt: skip
@@ -245,6 +257,8 @@ def _problems(settings: Mapping[str, Any]) -> Iterable[str]:
     for what in ("inputs", "outputs"):
         yield from _name_problems(what, settings[what])
     yield from _cache_problems(settings["cache"])
+    if isinstance(settings["version"], str) and (problem := left_out_version(settings["version"], settings["cache"])):
+        yield problem
     retry, timeout = settings["retry"], settings["timeout"]
     if isinstance(retry, bool) or (isinstance(retry, (int, float)) and not (type(retry) is int and retry >= 0)):
         yield f"retry must be an int of at least 0, the further attempts after the first; found {retry!r}"

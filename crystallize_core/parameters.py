@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from crystallize_core.errors import ContextKeyError, ContextMutationError, DefinitionError, did_you_mean
+from crystallize_core.state import CONDITION_KEY, REPLICATE_KEY, SEED_USED_KEY
 
 if TYPE_CHECKING:
     from crystallize_core.context import FrozenContext
@@ -22,6 +23,7 @@ _SECRET: Final = re.compile(
     re.IGNORECASE,
 )
 MASK: Final = "***"
+_OF_THE_RUN: Final = frozenset({CONDITION_KEY, REPLICATE_KEY, SEED_USED_KEY})
 SHOWN: Final = 80
 
 
@@ -120,7 +122,10 @@ class Context(Mapping[str, Any]):
 
 
 class RunContext(Context):
-    """What a step sees of the parameters while it runs; it cannot be changed."""
+    """What a step sees of the parameters while it runs; it cannot be changed.
+
+    What the run itself knows (`context["replicate"]`) is there for who asks for it, but is none of the parameters.
+    """
 
     def __init__(self, ctx: FrozenContext) -> None:
         self.__dict__.update(_own={}, _parent=None, _ctx=ctx)
@@ -129,10 +134,10 @@ class RunContext(Context):
         return self._ctx[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._ctx)
+        return (name for name in self._ctx if name not in _OF_THE_RUN)
 
     def __len__(self) -> int:
-        return len(self._ctx)
+        return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
         return name in self._ctx

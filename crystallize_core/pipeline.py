@@ -15,6 +15,7 @@ from crystallize_core.assets import Assets
 from crystallize_core.cache import Caching, Checkpoints, FileStore, cache_folder, cached_files, evict, invalidate
 from crystallize_core.checks import checked_name
 from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY, FrozenContext
+from crystallize_core.dry_run import DryRun
 from crystallize_core.engine.cell import run_chain
 from crystallize_core.engine.drive import Loops, adrive, drive
 from crystallize_core.engine.graph import run_graph
@@ -30,7 +31,9 @@ from crystallize_core.pipeline_run import PipelineRun, drawing_of
 from crystallize_core.stack.resolve import resolve
 from crystallize_core.state import ALL_KEYS, CellState
 from crystallize_core.step import PipelineStep, as_step
+from crystallize_core.stored import loaded
 from crystallize_core.wiring import Sources, Wiring, unique_names, wire
+from crystallize_core.wiring.groups import StepGroup, groups_of
 
 if TYPE_CHECKING:
     import logging
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline", "as_pipeline", "pipeline"]
 
 Records = list[Mapping[str, Any]]
-POLICIES: Final = frozenset({"step_options", "wrap_step", "cache_dependencies"})
+POLICIES: Final = frozenset({"step_options", "wrap_step", "cache_dependencies", "cache_store"})
 """The hooks that take part where a pipeline is given data and runs without an experiment."""
 _NOTHING: Final[Any] = object()
 """Stands for "no data was given", which is not the same as None."""
@@ -255,6 +258,28 @@ class Pipeline:
         output, records = await adrive(self._work(data, ctx, verbose, progress, rep, condition, logger, experiment))
         return (output, [dict(record) for record in records]) if return_provenance else output
 
+    def dry_run(
+        self,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        resume: bool | str = False,
+        executor: Any = None,
+    ) -> DryRun:
+        """What a run on its own would do: which steps the cache would answer, which would run, and why; no step runs.
+
+        Conditions of steps are asked; plugins see a run whose `trial` is true, and nothing is written.
+
+        Args:
+            inputs, context, resume, executor: As in `run`.
+
+        Raises:
+            DefinitionError: The pipeline cannot run.
+
+        """
+        self._refuse_idle(executor)
+        return self._on_its_own(inputs, context, False, resume, executor, False, False, None, trial=True).dry_run()  # noqa: FBT003 - it says nothing
+
     def rerun(
         self, run_id: str, from_step: str | None = None, *, debug: bool = False, raise_on_error: bool = False
     ) -> PipelineResult:
@@ -316,6 +341,8 @@ class Pipeline:
         progress: bool,  # noqa: FBT001 - passed through
         logger: logging.Logger | None,
         fresh: frozenset[str] = frozenset(),
+        *,
+        trial: bool = False,
     ) -> PipelineRun:
         if not isinstance(resume, (bool, str)):
             message = (
@@ -327,7 +354,7 @@ class Pipeline:
         narrator = Narrator(len(self.steps), verbose=verbose, progress=progress, logger=logger)
         recorder = Recorder(Debugger(narrator).tell if debug else narrator.tell, values=debug)
         given, over = _checked_inputs(inputs), _checked_context(context)
-        return PipelineRun(self, stack, given, dict(over or {}), recorder, resume=resume, fresh=fresh)
+        return PipelineRun(self, stack, given, dict(over or {}), recorder, resume=resume, fresh=fresh, trial=trial)
 
     def _returned(
         self, run: PipelineRun, result: PipelineResult, *, debug: bool, raise_on_error: bool
@@ -402,7 +429,7 @@ class Pipeline:
             raise
         finally:
             self._last = tuple(observer.records)
-        return output, observer.records
+        return loaded(output), observer.records
 
     def _plan_for(self, experiment: Any, state: CellState) -> Plan:
         """A fresh plan, because the code that the steps reach may have changed since the last run."""
@@ -436,6 +463,17 @@ class Pipeline:
 
         """
         return picture(drawing_of(self.name, self._wired({}, {}, is_complete=False).steps, self.parameters), form)
+
+    def groups(self) -> list[StepGroup]:
+        """The units that steps with an `execution_group` run in: their names, steps and resources, in their order.
+
+        A group is one unit, unless a step of another has to run in between.
+
+        Raises:
+            WiringError: The steps cannot be put in order.
+
+        """
+        return groups_of(self._wired({}, {}, is_complete=False).steps)
 
     def _wired(self, inputs: Mapping[str, Any], context: Mapping[str, Any], *, is_complete: bool = True) -> Wiring:
         """The wiring of a run; where not all that it will be given is known, anything may be in the context."""
@@ -471,7 +509,8 @@ class Pipeline:
 
     def caching(self) -> Caching:
         """Where outputs are looked for and kept."""
-        return Caching(FileStore(self._cache_folder(), lifetime=self.cache_ttl) if self.enable_cache else None)
+        store = FileStore(self._cache_folder(), lifetime=self.cache_ttl) if self.enable_cache else None
+        return Caching(store, is_chosen=self.cache_dir is not None)
 
     def checkpoints(self) -> Checkpoints | None:
         """The runs that can be resumed; None where none are kept."""

@@ -10,9 +10,10 @@ from typing import Any, Literal
 import attrs
 
 from crystallize_core.drawing import Drawing, as_mermaid, as_svg, as_text
-from crystallize_core.errors import CrystallizeError, did_you_mean
+from crystallize_core.errors import CrystallizeError, StepError, did_you_mean
 from crystallize_core.parameters import masked, shown
 from crystallize_core.result import Result
+from crystallize_core.stored import loaded
 from crystallize_core.values import encode
 
 __all__ = ["Lineage", "Origin", "Outputs", "PipelineResult", "StepResult"]
@@ -27,7 +28,6 @@ class StepResult:
     Attributes:
         step_name: Its unique name in the pipeline.
         state: `ok`, `cached`, `skipped`, `failed` or `not run`.
-        output: What it returned, without the metrics; None if it did not succeed.
         error: Why it failed, in words; None if it did not.
         exception: What it raised, with its traceback.
         reason: Why it was skipped or not run.
@@ -44,7 +44,7 @@ class StepResult:
 
     step_name: str
     state: State
-    output: Any = attrs.field(default=None, repr=False)
+    _output: Any = attrs.field(default=None, repr=False, eq=loaded)
     error: str | None = None
     exception: BaseException | None = attrs.field(default=None, repr=False)
     reason: str | None = None
@@ -56,6 +56,16 @@ class StepResult:
     events: tuple[str, ...] = ()
     timestamp: dt.datetime = attrs.field(factory=lambda: dt.datetime.now(dt.UTC))
     sources: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+
+    @property
+    def output(self) -> Any:
+        """What it returned, without the metrics; None if it did not succeed. Read from the cache when it is first asked for."""
+        return loaded(self._output)
+
+    @property
+    def kept(self) -> Any:
+        """The same, as it is: what is in the cache is not read."""
+        return self._output
 
     @property
     def success(self) -> bool:
@@ -136,7 +146,7 @@ class Outputs(Mapping[str, Any]):
         if name not in self._all:
             message = f"the run made no {name!r}; {did_you_mean(str(name), self._all, listing='it made')}"
             raise KeyError(message)
-        return self._all[name]
+        return loaded(self._all[name])
 
     def __contains__(self, name: object) -> bool:
         return name in self._all
@@ -238,6 +248,8 @@ class PipelineResult:
             lines.append(
                 f"  {name:<{width}}  {found.state:<8} {found.duration_seconds:8.3f} s  {'; '.join(notes)}".rstrip()
             )
+        if self.error is not None and not isinstance(self.error, StepError):  # that of a step stands beside it
+            lines.append(f"  error: {self.error}")
         lines += [f"  warning: {text}" for text in self.record.warnings]
         return "\n".join(lines)
 

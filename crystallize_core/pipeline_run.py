@@ -12,11 +12,12 @@ from crystallize_core.assets import Assets
 from crystallize_core.cache import Caching, Checkpoints, FileStore
 from crystallize_core.datasource import FunctionSource
 from crystallize_core.drawing import Arrow, Box, Drawing
+from crystallize_core.dry_run import DryRun, look_ahead
 from crystallize_core.engine.drive import Loops, adrive, drive
 from crystallize_core.engine.recorder import Recorder
 from crystallize_core.engine.run import Run, new_run_id
 from crystallize_core.engine.subject import Subject
-from crystallize_core.errors import CrystallizeError, RunError, StepError
+from crystallize_core.errors import CrystallizeError, RunError, did_you_mean
 from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 from crystallize_core.pipeline_result import Outputs, PipelineResult, StepResult
 from crystallize_core.signature import REQUIRED
@@ -62,6 +63,7 @@ class PipelineRun:
         recorder: Keeps what becomes of each step.
         resume: Whether to take over what an earlier run finished: the newest one, or that of this id.
         fresh: The names of the steps that run again in any case, with everything that stands on them.
+        trial: Whether it is only looked at what a run would do, and nothing kept.
 
     Attributes:
         recorder: The same.
@@ -82,6 +84,7 @@ class PipelineRun:
         *,
         resume: bool | str = False,
         fresh: frozenset[str] = frozenset(),
+        trial: bool = False,
     ) -> None:
         self._pipeline, self.recorder = pipeline, recorder
         self._inputs, self._context = dict(inputs), {**pipeline.parameters, **context}
@@ -89,8 +92,10 @@ class PipelineRun:
         self._checkpoints: Checkpoints | None = pipeline.checkpoints()
         self._caching, resumed = self._stores(resume, fresh)
         self._subject = _OnItsOwn(pipeline, stack, context, frozenset(inputs))
-        self._run = Run(self._subject, "none", caching=self._caching, run_id=self._id)
-        if self._checkpoints is not None and self._caching.checkpoints is not None:  # now that the pipeline can run
+        self._run = Run(self._subject, "none", caching=self._caching, run_id=self._id, trial=trial)
+        if (
+            not trial and self._checkpoints is not None and self._caching.checkpoints is not None
+        ):  # now that the pipeline can run
             given = {"inputs": self._inputs, "context": dict(context)}
             self._checkpoints.begin(self._caching.checkpoints, given, resumed)
         self._assets = Assets(self._inputs)
@@ -114,6 +119,10 @@ class PipelineRun:
     def steps(self) -> tuple[WiredStep, ...]:
         """The steps in the order in which they run."""
         return tuple(planned.wired for planned in self._run.session.plan.steps)
+
+    def dry_run(self) -> DryRun:
+        """Look at what a run would do."""
+        return look_ahead(self._run, [0], data=self._assets, name=f"pipeline {self._pipeline.name!r}")
 
     def run(self) -> PipelineResult:
         """Run in this thread; steps that an executor wants as tasks, on an event loop of the run."""
@@ -169,7 +178,7 @@ class PipelineRun:
             states = {name: found.state for name, found in self.recorder.results.items()}
             self._checkpoints.end(self._caching.checkpoints, state, states)
             self._checkpoints.prune(self._pipeline.keep_runs)
-        if self._caching.store is not None:
+        if isinstance(self._caching.store, FileStore):
             self._pipeline.tidy_cache(self._caching.store.folder)
 
     def _finished(self) -> PipelineResult:
@@ -183,9 +192,14 @@ class PipelineRun:
         results = {
             name: attrs.evolve(found, artifacts=recorder.artifacts(name)) for name, found in recorder.results.items()
         }
+        for wired in self.steps:
+            if wired.name not in results:  # a plugin ended the run before its turn came
+                results[wired.name] = StepResult(wired.name, "not run", reason="the run ended before it")
+        for text in self._unused():
+            record.add_warning(text)
         assets = self._assets
-        made = {asset: assets[asset] for step in self.steps for asset in step.outputs if asset in assets}
-        returned = {name: found.output for name, found in results.items() if found.state in ("ok", "cached")}
+        made = {asset: assets.kept(asset) for step in self.steps for asset in step.outputs if asset in assets}
+        returned = {name: found.kept for name, found in results.items() if found.state in ("ok", "cached")}
         result = PipelineResult(
             pipeline_name=self._pipeline.name,
             run_id=self._id,
@@ -201,13 +215,24 @@ class PipelineRun:
         self._end(result.state)
         return result
 
+    def _unused(self) -> list[str]:
+        """A sentence for each input that no step takes."""
+        fills = [fill for step in self.steps for fill in step.all_fills]
+        taken = {fill.key for fill in fills}
+        names = {fill.place for fill in fills if fill.maker is None}
+        return [
+            f"no step takes the input {name!r}; {did_you_mean(name, names, listing='what steps take is')}"
+            for name in self._inputs
+            if name not in taken
+        ]
+
 
 def _first(of_cell: CrystallizeError | None, of_run: CrystallizeError | None) -> CrystallizeError | None:
     """What went wrong first; the other is in its notes."""
     if of_cell is not None and of_run is not None:
         of_cell.add_note(f"and: {of_run}")
     found = of_cell or of_run
-    if isinstance(found, StepError):  # nobody has heard of an experiment of one replicate and one condition
+    if found is not None:  # nobody has heard of an experiment of one replicate and one condition
         words = {"experiment": "pipeline"}
         found.address = {words.get(k, k): v for k, v in found.address.items() if k not in ("replicate", "condition")}
     return found

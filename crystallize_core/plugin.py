@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from crystallize_core.asset import Asset
+    from crystallize_core.cache import CacheStore
     from crystallize_core.context import Event, FrozenContext
     from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 
@@ -111,6 +112,9 @@ class BasePlugin:
 
     def cache_dependencies(self, experiment: Any, step: Any, ctx: FrozenContext) -> Mapping[str, Any] | None:
         """Say what else the output of a cacheable step depends on."""
+
+    def cache_store(self, experiment: Any) -> CacheStore | None:
+        """Say where cached outputs are kept."""
 
     def store_asset(self, experiment: Any, asset: Asset, ctx: FrozenContext) -> str | None:
         """Store what a step returned, if it is of a type that this plugin is for."""

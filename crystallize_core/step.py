@@ -27,11 +27,12 @@ __all__ = [
     "as_step",
     "carried_options",
     "core_option_problems",
+    "left_out_version",
     "merged_options",
     "pipeline_step",
 ]
 
-CORE_OPTIONS = frozenset({"condition", "execution_group", "skip_if", "tags"})
+CORE_OPTIONS = frozenset({"condition", "execution_group", "skip_if", "tags", "version"})
 """The step options that no plugin has to claim."""
 CARRIED = "__crystallize_options__"
 """The attribute in which a function carries step options of its own; decorators of plugins set it."""
@@ -90,6 +91,9 @@ def core_option_problems(options: Mapping[str, Any]) -> Iterator[str]:
         value = options.get(what)
         if value is not None and not callable(value):
             yield f"{what} must be a function that tells whether, found {value!r}"
+    version = options.get("version")
+    if version is not None and (not isinstance(version, str) or not version):
+        yield f"version must be a non-empty str such as 'v2', found {version!r}"
 
 
 def _check_core_options(name: str, options: Mapping[str, Any]) -> None:
@@ -119,6 +123,7 @@ class PipelineStep:
     Attributes:
         cacheable: Whether outputs may be stored and reused.
         cache_strategy: What an entry of the cache stands under: `code_hash`, `input_hash` or a function.
+        version: Text that stands for its code; None compares the code itself and all that it reaches.
         options: Step options, such as `{"retry": 3}`; plugins claim them, but for those of the core.
         inputs, outputs: The names of the assets that it takes and makes; only steps made by `@step` have some.
         is_named: Whether its parameters are filled by their names only, as those of `@step` are.
@@ -129,15 +134,18 @@ class PipelineStep:
 
     cacheable: bool = False
     cache_strategy: Any = "code_hash"
+    version: str | None = _Option("version", None)  # type: ignore[assignment]  # reads the options
     options: Mapping[str, Any] = {}
     inputs: Sequence[str] = ()
     outputs: Sequence[str] = ()
     is_named: bool = False
-    execution_group: str | None = _Option("execution_group", None)  # type: ignore[assignment]  # reads the options
+    execution_group: str | None = _Option("execution_group", None)  # type: ignore[assignment]  # the same
     tags: Mapping[str, Any] = _Option("tags", {})  # type: ignore[assignment]  # the same
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if not hasattr(type(cls.version), "__get__"):  # a property is asked when the step is compared
+            _check_version(cls.version, cls.cache_strategy, cls.__name__)
         if isinstance(cls.options, Mapping) and (carried := carried_options(cls.__call__, cls.__name__)):
             cls.options = merged_options(cls.__name__, cls.options, carried)
 
@@ -190,14 +198,32 @@ class PipelineStep:
 
     @property
     def step_hash(self) -> str:
-        """A digest of code and parameters."""
-        return fingerprint.content_digest(
-            ("step", self.name, fingerprint.code_digest(self.function), dict(self.params))
-        )
+        """A digest of code, or the version that stands for it, and parameters."""
+        if self.version is None:
+            code = ("step", self.name, fingerprint.code_digest(self.function))
+        else:
+            _check_version(self.version, self.cache_strategy, self.name)
+            code = ("step of a version", self.name, self.version)
+        return fingerprint.content_digest((*code, dict(self.params)))
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{key}={value!r}" for key, value in self.params.items())
         return f"{self.name}({shown})"
+
+
+def left_out_version(version: object, strategy: object) -> str:
+    """What is wrong with a version where the cache does not look at code, in words; empty if nothing is."""
+    if version is None or (strategy != "input_hash" and not callable(strategy)):
+        return ""
+    what = "a cache key function" if callable(strategy) else "'input_hash'"
+    return f"version={version!r} stands for the code, which {what} leaves out; keep one of the two"
+
+
+def _check_version(version: object, strategy: object, name: str) -> None:
+    problem = next(core_option_problems({"version": version}), "") or left_out_version(version, strategy)
+    if problem:
+        message = f"step {name!r}: {problem}"
+        raise DefinitionError(message)
 
 
 class FunctionStep(PipelineStep):
@@ -309,7 +335,12 @@ def _remade(function: Callable[..., Any], cacheable: bool, options: Mapping[str,
     return StepFactory(function, cacheable=cacheable, options=options)
 
 
-def pipeline_step(cacheable: bool = False, **options: Any) -> Callable[[Callable[..., Any]], StepFactory]:  # noqa: FBT001, FBT002 - the documented signature
+def pipeline_step(
+    cacheable: bool = False,  # noqa: FBT001, FBT002 - the documented signature
+    *,
+    version: str | None = None,
+    **options: Any,
+) -> Callable[[Callable[..., Any]], StepFactory]:
     """Decorate a function so that calling it, with parameters, gives a step.
 
     The first parameter gets the data; `ctx`, if there is one, gets the context; every other parameter is
@@ -318,10 +349,12 @@ def pipeline_step(cacheable: bool = False, **options: Any) -> Callable[[Callable
 
     Args:
         cacheable: Whether outputs may be stored and reused while nothing they depend on has changed.
+        version: Text that stands for the code of the step: outputs are reused until it is another one, whatever is
+            edited. Without it the code is compared, with everything that it reaches.
         **options: Step options that plugins claim, such as `retry=3` or `timeout=30`.
 
     Raises:
-        DefinitionError: The function takes no data, or `cacheable` is no bool.
+        DefinitionError: The function takes no data, `cacheable` is no bool, or `version` no text.
 
     """
     if not isinstance(cacheable, bool):
@@ -331,6 +364,8 @@ def pipeline_step(cacheable: bool = False, **options: Any) -> Callable[[Callable
             else f"pipeline_step(cacheable=...) must be a bool, found {cacheable!r}"
         )
         raise DefinitionError(message)
+    if version is not None:
+        options["version"] = version
 
     def decorate(function: Callable[..., Any]) -> StepFactory:
         return StepFactory(function, cacheable=cacheable, options=options)

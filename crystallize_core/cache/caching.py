@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from crystallize_core.cache.step_cache import StepCache
-from crystallize_core.cache.store import FileStore
+from crystallize_core.cache.store import EntryStore, FileStore
 
 if TYPE_CHECKING:
     from crystallize_core.wiring import WiredStep
@@ -24,14 +24,18 @@ class Caching:
         store: The cache; None where it is switched off.
         checkpoints: Where everything that a step comes to is kept for this run; None for experiments.
         earlier: The checkpoints of an earlier run that is resumed, and of those that it resumed in turn.
+        is_chosen: Whether somebody said where the cache is to be, so that no plugin says otherwise.
         fresh: The names of the steps that run again, whatever an earlier run has of them.
+        explains: Whether a miss says what has changed since the step ran last; in any case where there are checkpoints.
 
     """
 
-    store: FileStore | None = attrs.field(factory=FileStore)
+    store: EntryStore | None = attrs.field(factory=FileStore)
     checkpoints: FileStore | None = None
-    earlier: tuple[FileStore, ...] = ()
+    earlier: tuple[EntryStore, ...] = ()
     fresh: Collection[str] = ()
+    is_chosen: bool = False
+    explains: bool = False
 
     def of_step(
         self, wired: WiredStep, ask: Callable[[Any], Any], asset_stores: Sequence[str] = ()
@@ -50,7 +54,8 @@ class Caching:
         keeps = [s for s in (self.store if is_cached else None, self.checkpoints) if s is not None]
         if not keeps:
             return None
-        explains = self.checkpoints is not None  # one run at a time, and somebody may look at each step of it
+        # With checkpoints it is one run at a time, and somebody may look at each step of it.
+        explains = self.explains or self.checkpoints is not None
         return StepCache(
             wired,
             ask,

@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 
 from crystallize_core.artifact import ArtifactRecord
-from crystallize_core.cache.store import FileStore
+from crystallize_core.cache.format import Packed
+from crystallize_core.cache.store import EntryStore
 from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY, Event, StepContext
 from crystallize_core.state import Metric
 
@@ -20,14 +21,16 @@ class Entry:
     """What a step came to: its output and everything that it wrote.
 
     Where it may be found by other code than that which made it, `code` is the digest of the code that did.
+    `digest` is that of the output, where it stays the same as long as the output does.
     """
 
-    output: Any
+    output: Packed
     metrics: list[Metric]
     artifacts: list[ArtifactRecord]
     events: list[Event]
     added: dict[str, Any]
     code: str | None = None
+    digest: str | None = None
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Entry | None:
@@ -63,6 +66,7 @@ class Lookup:
         found_in: The store that had it.
         full_name: The name of the entry that was found.
         reason: Why nothing was found, in words.
+        changes: What has changed since the step ran last, one by one, where that was asked for.
         was_asked: Whether there is a store that might have had it.
 
     """
@@ -70,10 +74,11 @@ class Lookup:
     entry: Entry | None = None
     name: str | None = None
     answers: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
-    found_in: FileStore | None = None
+    found_in: EntryStore | None = None
     full_name: str | None = None
     reason: str = "what it depends on has no stable digest"
     was_asked: bool = True
+    changes: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:

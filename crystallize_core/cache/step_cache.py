@@ -32,14 +32,15 @@ from crystallize_core.cache.dependencies import (
     parameter_name,
 )
 from crystallize_core.cache.entry import Entry, Lookup
-from crystallize_core.cache.locking import locked
-from crystallize_core.cache.reasons import changes, last_name, last_parts
-from crystallize_core.cache.store import CacheWarning, FileStore
-from crystallize_core.context import StepContext
+from crystallize_core.cache.reasons import LastRun, changes, in_words, last_name, printable
+from crystallize_core.cache.store import CacheWarning, EntryStore
+from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY, StepContext
 from crystallize_core.errors import DefinitionError, FingerprintError, describe, warn_caller
 from crystallize_core.fingerprint import content_digest
+from crystallize_core.fingerprint.lasting import lasting_digest
 from crystallize_core.signature import REQUIRED
-from crystallize_core.state import CellState
+from crystallize_core.state import ABSENT, CellState
+from crystallize_core.stored import Stored, loaded
 from crystallize_core.wiring.types import promised_types
 
 if TYPE_CHECKING:
@@ -69,10 +70,10 @@ class StepCache:
         self,
         wired: WiredStep,
         ask: Callable[[Any], Iterable[tuple[str, Mapping[str, Any] | None]]],
-        reads: Sequence[FileStore],
-        keeps: Sequence[FileStore],
+        reads: Sequence[EntryStore],
+        keeps: Sequence[EntryStore],
         *,
-        earlier: Sequence[FileStore] = (),
+        earlier: Sequence[EntryStore] = (),
         asset_stores: Sequence[str] = (),
         explains: bool = False,
         quiet: bool = False,
@@ -143,9 +144,7 @@ class StepCache:
             return
         for store in self._keeps:
             if store is not lookup.found_in and store.adopt(lookup.full_name, lookup.found_in, step=self._name):
-                text = lookup.found_in.read_text(f"{lookup.name}.json")
-                if text is not None:
-                    self._merge_names(store, lookup.name, _recorded(text))
+                self._merge_names(store, lookup.name, lookup.found_in.names(lookup.name))
         if self._explains and self.is_earlier(lookup):
             self._keep_last(lookup.found_in)
 
@@ -173,8 +172,11 @@ class StepCache:
                 self._warn(f"something that it read has no stable digest ({error})")
                 return
             full = _entry_name(lookup.name, values)
-            if self._explains and data is not None:
-                self._keeps[0].write_text(last_name(self._name), json.dumps(self._parts(data) | values))
+            if state.values.get(REPLICATE_KEY, 0) == 0:
+                found = LastRun(
+                    self._parts(lookup.name, data) | values, self._shown([*self._inputs, *names], data, state)
+                )
+                self._keeps[0].write_text(self._last_name(state), found.text())
         stage = ctx._stage  # noqa: SLF001 - as above
         entry = {
             "output": output,
@@ -183,6 +185,7 @@ class StepCache:
             "events": getattr(stage, "events", []),
             "added": getattr(stage, "added", {}),
             "code": None if self._looks_at_code else code_of(self._wired.step),
+            "digest": lasting_digest(output),
         }
         first, *others = self._keeps
         if not first.write(full, entry, step=self._name, quiet=self._quiet):
@@ -206,33 +209,63 @@ class StepCache:
             return Lookup(None, name, answers, reason="no entry has the key of its own function")
         if not self._explains:
             return Lookup(None, name, answers, reason="there is no entry for this code and input")
-        last = self._last_parts()
-        now = self._parts(data) | dict.fromkeys(asked_names(answers), "asked")
-        for part in last.keys() - now.keys():
+        last = self._last_run(state)
+        now = self._parts(name, data) | dict.fromkeys(asked_names(answers), "asked")
+        for part in last.parts.keys() - now.keys():
             with suppress(FingerprintError, KeyError):
                 now[part] = self._current(part, state, answers)
-        return Lookup(None, name, answers, reason=changes(last, now))
+        changed = changes(last, LastRun(now, self._shown(now, data, state)))
+        return Lookup(None, name, answers, reason=in_words(last, changed), changes=changed)
 
-    def _last_parts(self) -> dict[str, str]:
-        """What the step stood on when it ran last, as far as one of the stores knows."""
-        texts = (store.read_text(last_name(self._name)) for store in self._reads)
-        return next((found for found in map(last_parts, texts) if found), {})
+    def _last_name(self, state: CellState) -> str:
+        condition = state.values.get(CONDITION_KEY)
+        return last_name(self._name, None if condition == BASELINE_CONDITION else condition)
 
-    def _keep_last(self, other: FileStore) -> None:
+    def _last_run(self, state: CellState) -> LastRun:
+        """What the step stood on when it ran last under this condition, as far as one of the stores knows."""
+        for name in dict.fromkeys([self._last_name(state), last_name(self._name)]):
+            for store in self._reads:
+                found = LastRun.read(store.read_text(name))
+                if found.parts:
+                    return found
+        return LastRun()
+
+    def _keep_last(self, other: EntryStore) -> None:
         """Take over what the step stood on when it ran last, where that is not known here."""
         name = last_name(self._name)
         text = other.read_text(name)
         if text is not None and self._keeps[0].read_text(name) is None:
             self._keeps[0].write_text(name, text)
 
-    def _parts(self, data: Any) -> dict[str, str]:
+    @functools.cached_property
+    def _inputs(self) -> Mapping[str, Fill]:
+        """What fills parameters from other steps or the inputs of the run, by the name of the part."""
+        return {f"input:{f.key if isinstance(f.key, str) else f.parameter}": f for f in self._assets}
+
+    def _parts(self, name: str, data: Any) -> dict[str, str]:
         """The digests of what an entry stands under, by what they are the digests of."""
-        parts = {"code": self._hash or "", **self._code_parts()}
-        if isinstance(data, Assets):
-            for fill in self._assets:
-                with suppress(FingerprintError, KeyError):
-                    parts[f"input:{fill.key if isinstance(fill.key, str) else fill.parameter}"] = _digest_of(fill, data)
+        parts = {"code": self._hash or "", **self._code_parts}
+        if not isinstance(data, Assets):
+            return parts | {"input:data": name.partition("/")[2]}
+        for part, fill in self._inputs.items():
+            with suppress(FingerprintError, KeyError):
+                parts[part] = _digest_of(fill, data)
         return parts
+
+    def _shown(self, names: Iterable[str], data: Any, state: CellState) -> dict[str, str]:
+        """The values behind parts, as far as they can be shown."""
+        found: dict[str, str] = {}
+        for name in names:
+            kind, _, key = name.partition(":")
+            value: Any = ABSENT
+            if kind == "context":
+                value = state.values.get(key, ABSENT)
+            elif kind == "input":
+                value = _value_of(self._inputs[name], data) if name in self._inputs else data
+            text = "not set" if value is ABSENT and kind == "context" else printable(key, value)
+            if text is not None:
+                found[name] = text
+        return found
 
     @functools.cached_property
     def _promised(self) -> Mapping[str, type[Asset]]:
@@ -245,7 +278,8 @@ class StepCache:
         made = values if len(self._wired.outputs) > 1 else (output,)
         return any(isinstance(value, Asset) for value in made) or bool(self._promised)
 
-    def _code_parts(self) -> dict[str, str]:
+    @functools.cached_property
+    def _code_parts(self) -> Mapping[str, str]:
         """The digests of the parts of the code, where the code counts."""
         if self._own_key is not None or self._wired.step.cache_strategy == "input_hash":
             return {}
@@ -295,7 +329,8 @@ class StepCache:
 
     def _input_digest(self, data: Any) -> str:
         if not isinstance(data, Assets):
-            return content_digest(data)
+            known = data.digest if type(data) is Stored else None
+            return content_digest(loaded(data)) if known is None else known
         given = {fill.parameter: _digest_of(fill, data) for fill in self._assets}
         if len(given) == 1 and not self._wired.step.is_named:
             return next(iter(given.values()))  # the data alone, as in a chain
@@ -324,14 +359,14 @@ class StepCache:
     def _recorded(self, name: str) -> Iterator[list[str]]:
         met: list[list[str]] = []
         for store in self._reads:
-            for names in _recorded(store.read_text(f"{name}.json")):
+            for names in store.names(name):
                 if names not in met:
                     met.append(names)
                     yield names
 
-    def _merge_names(self, store: FileStore, name: str, more: Iterable[list[str]]) -> None:
-        with locked(store.folder):  # of two that add at one moment, the later one would forget the earlier one
-            recorded = _recorded(store.read_text(f"{name}.json"))
+    def _merge_names(self, store: EntryStore, name: str, more: Iterable[list[str]]) -> None:
+        with store.alone():  # of two that add at one moment, the later one would forget the earlier one
+            recorded = store.names(name)
             new = [names for names in more if names not in recorded]
             if new:
                 store.write_text(f"{name}.json", json.dumps([*recorded, *new]))
@@ -356,7 +391,7 @@ _NO_INPUT = ("ctx", "parameters", "context", "artifact")
 def _value_of(fill: Fill, data: Any) -> Any:
     """The value of a parameter that is filled without the context."""
     if fill.source == "data" and fill.key is None:
-        return data
+        return loaded(data)
     return data.get(fill.key, fill.value) if fill.key is not None else fill.value
 
 
@@ -367,17 +402,3 @@ def _digest_of(fill: Fill, data: Assets) -> str:
 
 def _entry_name(name: str, values: Mapping[str, str]) -> str:
     return f"{name}.{content_digest(dict(values))[:32]}" if values else name
-
-
-def _recorded(text: str | None) -> list[list[str]]:
-    """The sets of names that earlier runs of the step read; a damaged record is none."""
-    try:
-        found = json.loads(text) if text else []
-    except ValueError:
-        return []
-    is_fine = isinstance(found, list) and all(_is_names(names) for names in found)
-    return found if is_fine else []
-
-
-def _is_names(names: object) -> bool:
-    return isinstance(names, Iterable) and all(isinstance(name, str) for name in names)

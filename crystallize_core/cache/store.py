@@ -6,22 +6,42 @@ read. What is damaged, half written, made by another user or signed with another
 
 from __future__ import annotations
 
+import json
+import mmap
 import os
-import pickle
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from crystallize_core.cache.format import Source, pack, unpack
 from crystallize_core.cache.locking import locked
 from crystallize_core.errors import describe, warn_caller
-from crystallize_core.signing import SIGNATURE_SIZE, is_signed, sign, user_key
+from crystallize_core.signing import user_key
 
-__all__ = ["STEP_FILE", "UNFINISHED", "CacheWarning", "FileStore", "cache_folder"]
+__all__ = [
+    "STEP_FILE",
+    "UNFINISHED",
+    "CacheStore",
+    "CacheWarning",
+    "EntryStore",
+    "FileStore",
+    "ForeignStore",
+    "cache_folder",
+]
 
-_MAGIC: Final = b"crystallize-entry-1\n"
+SMALL: Final = 1 << 20
+"""Up to so many bytes, reading an entry costs no more than mapping it."""
+FIRST_PIECE: Final = 1 << 16
+"""So much is read before it is known how large an entry is: all of most entries, and the headers of the others."""
+MOST_MAPPED: Final = 256
+"""So many entries are mapped at a time: each needs a file descriptor, of which the rest of a program wants some too."""
+USED_SECONDS: Final = 60.0
+"""So exactly is it known when an entry was used last; to note every use would cost more than many a hit."""
 STEP_FILE: Final = "step"
 """Beside the entries of a step: its name, for people and for those who look for its entries."""
 UNFINISHED: Final = ".writing-"
@@ -37,7 +57,218 @@ def cache_folder() -> Path:
     return Path(os.environ.get("CRYSTALLIZE_CACHE_DIR") or ".cache")
 
 
-class FileStore:
+def _names_in(text: str | None) -> list[list[str]]:
+    """The sets of names that earlier runs of the step read; a damaged record is none."""
+    try:
+        found = json.loads(text) if text else []
+    except ValueError:
+        return []
+    is_fine = isinstance(found, list) and all(_is_names(names) for names in found)
+    return found if is_fine else []
+
+
+def _is_names(names: object) -> bool:
+    return isinstance(names, Iterable) and all(isinstance(name, str) for name in names)
+
+
+MOST_NAMES: Final = 1 << 14
+_names: Final[dict[str, tuple[object, list[list[str]]]]] = {}
+"""What is in the files with names, as they were when they were read last."""
+
+
+class CacheStore(Protocol):
+    """What a plugin returns from the hook `cache_store`: a place for bytes, such as a bucket or a database.
+
+    What is in the bytes, and whether they can be trusted, is not its business: entries are signed, and checked when
+    they are read. Names have two parts with a slash between them. All of this may be called by several threads at once.
+    """
+
+    def read(self, name: str) -> bytes | None:
+        """What was written last under that name; None if there is nothing."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Keep all of it or nothing, in place of what was there."""
+
+
+class EntryStore(ABC):
+    """Entries in some place for bytes: written and read, signed and checked.
+
+    Args:
+        beside: Another store of the same run: of what was said about one, the other says nothing more.
+
+    Attributes:
+        warned: What was said already.
+
+    """
+
+    def __init__(self, beside: EntryStore | None = None) -> None:
+        self._key: bytes | None = None
+        self._broken = False
+        self.warned: set[str] = set() if beside is None else beside.warned
+
+    # The place ------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where it is, for messages."""
+
+    @abstractmethod
+    def _source(self, name: str) -> Source | None:
+        """The bytes of an entry; None if there are none."""
+
+    @abstractmethod
+    def _keep(self, name: str, pieces: Sequence[bytes | memoryview]) -> None:
+        """Keep the bytes of an entry."""
+
+    @abstractmethod
+    def read_text(self, name: str) -> str | None:
+        """A small text that is kept beside the entries, or None."""
+
+    @abstractmethod
+    def write_text(self, name: str, text: str) -> None:
+        """Keep a small text; what keeps it from being kept is reported when the entry is written."""
+
+    def names(self, name: str) -> list[list[str]]:
+        """The sets of names that earlier runs of a step read for one input; see `step_cache.py`."""
+        return _names_in(self.read_text(f"{name}.json"))
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keeps others from changing what is kept beside the entries, where the place has the means."""
+        return nullcontext()
+
+    # Entries --------------------------------------------------------------------------------------
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """The entry of that name, or None if there is none that can be trusted; its output is `Packed`."""
+        try:
+            source = self._source(name)
+            return None if source is None else unpack(name, source, key=self._user_key())
+        except Exception:  # noqa: BLE001 - an entry that cannot be read back, for whatever reason, is a miss
+            return None
+
+    def write(self, name: str, entry: Mapping[str, Any], *, step: str, quiet: bool = False) -> bool:
+        """Keep an entry and tell whether that went well; what cannot be kept is said once and costs nothing else.
+
+        Args:
+            name: Its name: the step's digest and that of what it was given, with a slash between them.
+            entry: What to keep: the `output`, and whatever else.
+            step: The name of the step, for the message and for whoever looks for its entries.
+            quiet: Whether an output that cannot be pickled is left out without a word.
+
+        """
+        if self._broken:
+            return False
+        try:
+            key = self._user_key()
+        except OSError as error:
+            return self._give_up(error)
+        try:
+            pieces = pack(name, entry, key=key)
+        except Exception as error:  # noqa: BLE001 - foreign objects may raise anything when pickled
+            if not quiet:
+                text = f"step {step!r} is not cached: its output cannot be pickled ({describe(error)})"
+                self._warn_once(f"step {step}", text)
+            return False
+        try:
+            self._keep(name, pieces)
+            self._label(name, step)
+        except OSError as error:
+            return self._give_up(error)
+        return True
+
+    def adopt(self, name: str, other: EntryStore, *, step: str) -> bool:
+        """Take over the entry of that name from another store."""
+        try:
+            if self._source(name) is not None:
+                return True
+            source = other._source(name)
+            if source is None or self._broken:
+                return False
+            self._keep(name, [source.first if len(source.first) == source.size else source.memory()])
+            self._label(name, step)
+        except Exception:  # noqa: BLE001 - what is not taken over is found where it is
+            return False
+        return True
+
+    def _label(self, name: str, step: str) -> None:
+        label = f"{name.partition('/')[0]}/{STEP_FILE}"
+        if self.read_text(label) is None:
+            self.write_text(label, step)
+
+    def _give_up(self, error: Exception) -> bool:
+        self._broken = True
+        text = describe(error) if not isinstance(error, OSError) else str(error)
+        self._warn_once("folder", f"nothing is cached from here on: {self.place} cannot be written ({text})")
+        return False
+
+    def _warn_once(self, about: str, text: str) -> None:
+        if about not in self.warned:
+            self.warned.add(about)
+            warn_caller(text, CacheWarning)
+
+    def _user_key(self) -> bytes:
+        if self._key is None:
+            self._key = user_key()
+        return self._key
+
+
+class ForeignStore(EntryStore):
+    """Entries in the store of a plugin. Whatever that raises costs the run nothing: it is a miss, or said once.
+
+    Args:
+        store: The store.
+        plugin: The name of the plugin.
+
+    """
+
+    def __init__(self, store: CacheStore, plugin: str) -> None:
+        super().__init__()
+        self._store, self._plugin = store, plugin
+
+    @property
+    def place(self) -> str:
+        """Words for messages."""
+        return f"the cache store of plugin {self._plugin!r}"
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            found = self._store.read(name)
+            return None if found is None else bytes(found)
+        except Exception as error:  # noqa: BLE001 - foreign code may raise anything
+            self._warn_once("reading", f"nothing is found in {self.place}, which cannot be read ({describe(error)})")
+            return None
+
+    def _source(self, name: str) -> Source | None:
+        content = self._read(f"{name}.pkl")
+        if content is None:
+            return None
+        return Source(content, len(content), lambda: memoryview(bytearray(content)))
+
+    def _keep(self, name: str, pieces: Sequence[bytes | memoryview]) -> None:
+        self._write(f"{name}.pkl", pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def _write(self, name: str, content: bytes | memoryview) -> None:
+        if self._broken:
+            return
+        try:
+            self._store.write(name, bytes(content))
+        except Exception as error:  # noqa: BLE001 - foreign code may raise anything
+            self._give_up(error)
+
+    def read_text(self, name: str) -> str | None:
+        """A small text that is kept beside the entries, or None."""
+        content = self._read(name)
+        with suppress(UnicodeDecodeError):
+            return None if content is None else content.decode()
+        return None
+
+    def write_text(self, name: str, text: str) -> None:
+        """Keep a small text."""
+        self._write(name, text.encode("utf-8", "replace"))
+
+
+class FileStore(EntryStore):
     """Entries in files below a folder.
 
     Args:
@@ -48,80 +279,54 @@ class FileStore:
     """
 
     def __init__(
-        self, folder: Path | None = None, *, lifetime: float | None = None, beside: FileStore | None = None
+        self, folder: Path | None = None, *, lifetime: float | None = None, beside: EntryStore | None = None
     ) -> None:
+        super().__init__(beside)
         # A step may change the current folder, and what belongs together must stay together.
         self.folder = (cache_folder() if folder is None else folder).absolute()
+        self._base = str(self.folder)
         self._lifetime = lifetime
-        self._key: bytes | None = None
-        self._broken = False
-        self.warned: set[str] = set() if beside is None else beside.warned
 
-    def read(self, name: str) -> dict[str, Any] | None:
-        """The entry of that name, or None if there is none that can be trusted."""
-        path = self.folder / f"{name}.pkl"
+    @property
+    def place(self) -> str:
+        """Words for messages."""
+        return self._base
+
+    def _source(self, name: str) -> Source | None:
+        path = f"{self._base}/{name}.pkl"
         try:
-            if self._lifetime is not None and time.time() - path.stat().st_mtime > self._lifetime:
-                return None
-            content = path.read_bytes()
-            if not content.startswith(_MAGIC):
-                return None
-            body = memoryview(content)[len(_MAGIC) :]
-            signature, payload = bytes(body[:SIGNATURE_SIZE]), body[SIGNATURE_SIZE:]
-            if not is_signed(name, payload, signature, key=self._user_key()):
-                return None
-            entry = pickle.loads(payload)  # noqa: S301 - signed with a key that only this user can read
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except OSError:
             return None
-        except Exception:  # noqa: BLE001 - an entry that cannot be read back, for whatever reason, is a miss
-            return None
-        if not isinstance(entry, dict):
-            return None
-        with suppress(OSError):  # what was used last is thrown away last; see `upkeep.py`
-            os.utime(path, (time.time(), path.stat().st_mtime))
-        return entry
-
-    def write(self, name: str, entry: Mapping[str, Any], *, step: str, quiet: bool = False) -> bool:
-        """Keep an entry and tell whether that went well; what cannot be kept is said once and costs nothing else.
-
-        Args:
-            name: Its name: the step's digest and that of what it was given, with a slash between them.
-            entry: What to keep.
-            step: The name of the step, for the message and for whoever looks for its entries.
-            quiet: Whether an output that cannot be pickled is left out without a word.
-
-        """
-        if self._broken:
-            return False
         try:
-            payload = pickle.dumps(dict(entry), protocol=5)
-        except Exception as error:  # noqa: BLE001 - foreign objects may raise anything when pickled
-            if not quiet:
-                text = f"step {step!r} is not cached: its output cannot be pickled ({describe(error)})"
-                self._warn_once(f"step {step}", text)
-            return False
-        try:
-            self._write_file(f"{name}.pkl", _MAGIC + self._sign(name, payload) + payload, must_last=True)
-            self._label(name, step)
-        except OSError as error:
-            self._broken = True
-            self._warn_once("folder", f"nothing is cached from here on: {self.folder} cannot be written ({error})")
-            return False
-        return True
+            first, stat = os.read(descriptor, FIRST_PIECE), os.fstat(descriptor)
+            whole = None if stat.st_size == len(first) else _whole(descriptor, stat.st_size)
+        finally:
+            os.close(descriptor)
+        now = time.time()
+        if self._lifetime is not None and now - stat.st_mtime > self._lifetime:
+            return None
+        if now - max(stat.st_atime, stat.st_mtime) > USED_SECONDS:
+            with suppress(OSError):  # what was used last is thrown away last; see `upkeep.py`
+                os.utime(path, ns=(int(now * 1e9), stat.st_mtime_ns))
+        if whole is None:
+            return Source(first, stat.st_size, lambda: memoryview(bytearray(first)))
+        stamp = stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size
+        return Source(first, stat.st_size, lambda: whole, stamp)
+
+    def _keep(self, name: str, pieces: Sequence[bytes | memoryview]) -> None:
+        self._write_file(f"{name}.pkl", pieces, must_last=True)
 
     def _label(self, name: str, step: str) -> None:
         label = f"{name.partition('/')[0]}/{STEP_FILE}"
-        with locked(self.folder):  # a clean-up that saw no entry is over, and has removed the label or not
+        with self.alone():  # a clean-up that saw no entry is over, and has removed the label or not
             if not (self.folder / label).exists():
-                self._write_file(label, step.encode("utf-8", "replace"))
+                self._write_file(label, [step.encode("utf-8", "replace")])
 
-    def _warn_once(self, about: str, text: str) -> None:
-        if about not in self.warned:
-            self.warned.add(about)
-            warn_caller(text, CacheWarning)
-
-    def adopt(self, name: str, other: FileStore, *, step: str) -> bool:
+    def adopt(self, name: str, other: EntryStore, *, step: str) -> bool:
         """Take over the entry of that name from another store, as a link where the file system can."""
+        if not isinstance(other, FileStore):
+            return super().adopt(name, other, step=step)
         source, target = other.folder / f"{name}.pkl", self.folder / f"{name}.pkl"
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +337,7 @@ class FileStore:
             except FileNotFoundError:
                 return False
             except OSError:  # another file system, or one without links
-                self._write_file(f"{name}.pkl", source.read_bytes(), must_last=True)
+                self._write_file(f"{name}.pkl", [source.read_bytes()], must_last=True)
             self._label(name, step)
         except OSError:
             return target.exists()
@@ -141,25 +346,36 @@ class FileStore:
     def read_text(self, name: str) -> str | None:
         """A small text that is kept beside the entries, or None."""
         try:
-            return (self.folder / name).read_text(encoding="utf-8")
+            with open(f"{self._base}/{name}", "rb", buffering=0) as file:  # noqa: PTH123 - a path costs as much as reading
+                return file.read().decode()
         except (OSError, UnicodeDecodeError):
             return None
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keeps out the other threads and processes that use the folder."""
+        return locked(self.folder)
+
+    def names(self, name: str) -> list[list[str]]:
+        """The sets of names that earlier runs of a step read for one input; a file that has not changed is not read again."""
+        path = f"{self._base}/{name}.json"
+        try:
+            stat = os.stat(path)  # noqa: PTH116 - as above
+        except OSError:
+            return []
+        stamp = stat.st_ino, stat.st_mtime_ns, stat.st_size
+        known = _names.get(path)
+        if known is None or known[0] != stamp:
+            if len(_names) >= MOST_NAMES:
+                _names.clear()
+            known = _names[path] = stamp, super().names(name)
+        return known[1]
 
     def write_text(self, name: str, text: str) -> None:
         """Keep a small text; a disk that cannot take it is reported when the entry is written."""
         with suppress(OSError):
-            self._write_file(name, text.encode())
+            self._write_file(name, [text.encode()])
 
-    def _sign(self, name: str, payload: bytes) -> bytes:
-        # The name is signed too: an entry that was moved to another name is no entry of that name.
-        return sign(name, payload, key=self._user_key())
-
-    def _user_key(self) -> bytes:
-        if self._key is None:
-            self._key = user_key()
-        return self._key
-
-    def _write_file(self, name: str, content: bytes, *, must_last: bool = False) -> None:
+    def _write_file(self, name: str, pieces: Sequence[bytes | memoryview], *, must_last: bool = False) -> None:
         """Write a whole file or none; one that must last is on the disk before it has its name."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +386,7 @@ class FileStore:
             descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+                file.writelines(pieces)
                 if must_last:
                     file.flush()
                     os.fsync(file.fileno())
@@ -179,3 +395,26 @@ class FileStore:
             with suppress(OSError):
                 os.unlink(temporary)  # noqa: PTH108 - as above
             raise
+
+
+_mapped: Final[weakref.WeakSet[mmap.mmap]] = weakref.WeakSet()
+
+
+def _whole(descriptor: int, size: int) -> memoryview:
+    """An open file as memory. What is written there is the writer's own: it changes neither the file nor other readers.
+
+    It is there at once, and not when it is needed, because the file may be replaced or removed meanwhile.
+    """
+    if size > SMALL and len(_mapped) < MOST_MAPPED:
+        with suppress(OSError, ValueError):
+            found = mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY)
+            _mapped.add(found)
+            return memoryview(found)
+    content = bytearray(size)
+    view = memoryview(content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    at = 0
+    while at < size and (piece := os.read(descriptor, min(size - at, 1 << 24))):
+        view[at : at + len(piece)] = piece
+        at += len(piece)
+    return view

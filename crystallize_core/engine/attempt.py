@@ -11,12 +11,12 @@ can be made. A policy that never makes a second one says so, and then nothing is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from crystallize_core.context import StepContext, forget_reads
 from crystallize_core.copying import hand_out
-from crystallize_core.errors import HookError
+from crystallize_core.errors import DefinitionError, HookError
 from crystallize_core.state import SHARED_TYPES
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class PolicyContext(StepContext):
     _attempts = 0
     _current: StepContext | None = None
     _reason: BaseException | None = None
+    last_error: BaseException | None = None
+    """What the last attempt that failed raised."""
 
     def begin(self) -> StepContext:
         """A fresh view for the next attempt."""
@@ -63,6 +65,7 @@ class PolicyContext(StepContext):
         fields = self.__dict__
         mark = object()
         if fields.get("_current") is view and view.__dict__.setdefault("_ended_by", mark) is mark:
+            fields["last_error"] = error
             self._failed(view, fields.get("_reason") or error)
 
     @property
@@ -118,16 +121,32 @@ class Attempts:
 
     def __init__(self, wired: WiredStep, hooks: HookCalls, experiment: Any) -> None:
         self._wired, self._hooks, self._experiment = wired, hooks, experiment
-        self._copy: Callable[[Any], Any] | None = None
+        self._copy: Callable[[Any, PolicyContext], Any] | None = None
         self.call: Callable[[Any, Any], Any] = self._async_call() if wired.step.is_async else self._sync_call()
 
     def copy_input(self) -> None:
         """Give each attempt a copy of what the step takes, because a policy may make more than one."""
         # What several steps take is copied for each of them in any case.
         keys = [fill.key for fill in self._wired.fills if fill.key is not None]
-        self._copy = hand_out
+        self._copy = self._fresh
         if self._wired.takes_assets:
-            self._copy = lambda assets: {key: hand_out(assets[key]) for key in keys if key in assets}
+            self._copy = lambda assets, ctx: {k: self._fresh(assets[k], ctx, k) for k in keys if k in assets}
+
+    def _fresh(self, value: Any, ctx: PolicyContext, name: object = "data") -> Any:
+        """What an attempt gets, as it was before the first one.
+
+        Raises:
+            DefinitionError: It can be read only once, and an attempt before has read it.
+
+        """
+        found = hand_out(value)
+        if found is value and ctx.attempt > 1 and isinstance(value, (Iterator, AsyncIterator)):
+            message = (
+                f"step {self._wired.name!r} cannot be tried again: {name!r} is a {type(value).__qualname__}, which can "
+                f"be read only once, and the attempt before has read it; make a list of it"
+            )
+            raise DefinitionError(message) from ctx.last_error
+        return found
 
     # Functions and not methods, because what they use is then at hand: they are called for every attempt.
 
@@ -141,7 +160,7 @@ class Attempts:
             try:
                 # Copied inside the attempt, so that a copy that takes long counts as part of it.
                 copy = self._copy
-                output = invoke(data if copy is None or type(data) in SHARED_TYPES else copy(data), view)
+                output = invoke(data if copy is None or type(data) in SHARED_TYPES else copy(data, ctx), view)
             except BaseException as error:
                 ctx.fail(view, error)
                 raise
@@ -159,7 +178,7 @@ class Attempts:
                 self._prepare(view)
             try:
                 copy = self._copy
-                output = await invoke(data if copy is None or type(data) in SHARED_TYPES else copy(data), view)
+                output = await invoke(data if copy is None or type(data) in SHARED_TYPES else copy(data, ctx), view)
             except BaseException as error:
                 ctx.fail(view, error)
                 raise

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from crystallize_core.errors import RunError
+
 if TYPE_CHECKING:
     from crystallize_core.engine.drive import Loops
     from crystallize_core.engine.step_run import Awaiting
@@ -29,6 +31,9 @@ class Shift(Protocol):
 
     def abandon(self) -> None:
         """Nobody waits any more for what was begun."""
+
+    def until_gone(self) -> Generator[Any, Any, None]:
+        """After `abandon`: wait for what can be ended from outside and is about to end."""
 
 
 class Crew(Protocol):
@@ -58,21 +63,30 @@ class StepThreads:
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._started = self._idle = 0
+        self._closed = False
 
     def shift(self) -> _ThreadShift:
         """For one cell."""
         return _ThreadShift(self, self._drive, self._loops)
 
     def put(self, work: Callable[[], None]) -> None:
-        """Have some work done."""
+        """Have some work done.
+
+        Raises:
+            RunError: The run has ended.
+
+        """
         with self._lock:
+            if self._closed:  # of a cell that was left alone, and would wait for ever
+                message = "the run has ended, and runs no further steps"
+                raise RunError(message)
             if not self._idle and self._started < self._count:
                 self._started += 1
                 # A thread that hangs in a step must not keep the interpreter from ending.
                 threading.Thread(target=self._serve, name=f"steps-{self._started}", daemon=True).start()
             elif self._idle:
                 self._idle -= 1
-        self._work.put(work)
+            self._work.put(work)
 
     def _serve(self) -> None:
         while (work := self._work.get()) is not None:
@@ -83,7 +97,9 @@ class StepThreads:
 
     def close(self) -> None:
         """Let the threads end when they have done what they are at."""
-        self._work.put(None)
+        with self._lock:
+            self._closed = True
+            self._work.put(None)
 
 
 class _ThreadShift:
@@ -101,6 +117,7 @@ class _ThreadShift:
             try:
                 found = context.run(self._drive, make(), self._loops)
             except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+                self._abandoned = True  # it ends the cell, and this thread may be quicker than who waits for it
                 self._done.put((key, None, error))
             else:
                 self._done.put((key, found, None))
@@ -120,6 +137,10 @@ class _ThreadShift:
 
     def abandon(self) -> None:
         self._abandoned = True
+
+    def until_gone(self) -> Generator[Any, Any, None]:
+        return  # nothing ends a thread
+        yield
 
 
 class TaskCrew:
@@ -169,6 +190,13 @@ class _TaskShift:
         self._waiting.clear()
         for task in self._running:
             task.cancel()
+
+    def until_gone(self) -> Generator[Any, Any, None]:
+        import asyncio  # noqa: PLC0415 - as above
+
+        # Steps give back what they hold before anything else goes on, as after the end of a `TaskGroup`.
+        if self._running:
+            yield asyncio.wait(self._running)
 
 
 async def _caught(adrive: Callable[[Any], Any], make: Made) -> tuple[Any, BaseException | None]:

@@ -17,7 +17,16 @@ from crystallize_core.engine.attempt import PolicyContext
 from crystallize_core.engine.cell import failure_of
 from crystallize_core.engine.returns import PLAIN_TYPES, is_awaitable
 from crystallize_core.engine.side_by_side import side_by_side
-from crystallize_core.engine.step_run import Awaiting, StepRun, received, refuse_stray, report, run_step, settled
+from crystallize_core.engine.step_run import (
+    Awaiting,
+    StepRun,
+    received,
+    refuse_stray,
+    report,
+    run_step,
+    settled,
+    tell_skipped,
+)
 from crystallize_core.errors import HookError, describe
 from crystallize_core.state import CellState
 
@@ -86,15 +95,10 @@ class GraphCell:
         self.durations.append(_DID_NOT_REACH)
         self.output = None
         state = self.state
-        if fate == "skipped":
-            hooks = self.plan.hooks
-            if hooks.step_skipped is not None:
-                ctx = StepContext(_state=state, step_name=planned.name)
-                hooks.step_skipped(self.plan.experiment, planned.step, ctx, reason)
-                if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits
-                    state.commit(ctx._stage)  # noqa: SLF001 - as above
         if self.observer is not None:
             (self.observer.skipped if fate == "skipped" else self.observer.not_run)(planned, state, reason)
+        if fate == "skipped":
+            tell_skipped(self.plan, planned, state, reason)
 
     def commit(self, planned: PlannedStep, done: StepRun) -> None:
         """Make what a step came to visible to those that come after it.
@@ -112,11 +116,11 @@ class GraphCell:
         ctx, state, after = done.ctx, self.state, self.plan.hooks.after_step
         stage = ctx._stage  # noqa: SLF001 - the engine is who commits
         if stage is not None:
-            state.commit(stage)  # type: ignore[arg-type]  # the stage of a view is never the state itself  # the stage of a view is never the state itself
+            state.commit(stage)  # type: ignore[arg-type]  # the stage of a view is never the state itself
         if done.rows:
             state.metrics += done.rows
         self.durations.append(done.nanoseconds)
-        self.output = done.output
+        self.output = done.kept
         if self.observer is not None:
             self.observer.finished(planned, done)
         if after is not None:
@@ -131,11 +135,11 @@ class GraphCell:
         if done.error is None and done.skipped is None:
             wired = planned.wired
             if done.made is None:
-                self.assets[wired.single] = done.output
+                self.assets.put(wired.single, done.kept)
             else:
                 self.assets.update(done.made)
                 if wired.keeps_return is not None:
-                    self.assets[wired.keeps_return] = done.output
+                    self.assets.put(wired.keeps_return, done.kept)
 
     def _fail(self, planned: PlannedStep, done: StepRun) -> None:
         assert done.error is not None
@@ -148,6 +152,18 @@ class GraphCell:
             raise failure_of(planned, done.error)
         self._failures.append((planned, done.error))
 
+    def give_up(self, error: HookError) -> None:
+        """Say what else failed, and write down the steps that a plugin that failed kept from running."""
+        for planned, another in self._failures:
+            error.add_note(_and_failed(planned, another))
+        if self.observer is None:
+            return
+        reason = f"it was not reached: {error.message}"
+        met = {record["step"] for record in self.observer.records}
+        for planned in self.plan.steps:
+            if planned.name not in met:
+                self.observer.not_run(planned, self.state, reason)
+
     def raise_first_failure(self) -> None:
         """Raise the error of the first step of the plan that failed, if one did.
 
@@ -158,11 +174,15 @@ class GraphCell:
         if not self._failures:
             return
         (planned, error), *others = self._failures
+        failure = failure_of(planned, error)
         for other, another in others:
-            text = f"and: step {other.name!r} failed: {describe(another)}"
-            if text not in getattr(error, "__notes__", ()):  # one exception object may be raised by many cells
-                error.add_note(text)
-        raise failure_of(planned, error)
+            # On ours: one exception object may be raised by many cells, and not every foreign one takes notes.
+            failure.add_note(_and_failed(other, another))
+        raise failure
+
+
+def _and_failed(planned: PlannedStep, error: Exception) -> str:
+    return f"and: step {planned.name!r} failed: {describe(error)}"
 
 
 def run_graph(
@@ -174,6 +194,8 @@ def run_graph(
     crew: Crew | None = None,
 ) -> Awaiting:
     """Run the steps of one cell of a graph and return what the last one returned; None if that did not run.
+
+    What is in the cache and nobody wanted is returned as `Stored`.
 
     Args:
         plan: The plan.
@@ -189,10 +211,14 @@ def run_graph(
 
     """
     cell = GraphCell(plan, state, assets, durations, observer)
-    if crew is not None:
-        yield from side_by_side(cell, crew)
-    else:
-        yield from _in_sequence(cell)
+    try:
+        if crew is not None:
+            yield from side_by_side(cell, crew)
+        else:
+            yield from _in_sequence(cell)
+    except HookError as error:
+        cell.give_up(error)
+        raise
     cell.raise_first_failure()
     return cell.output
 
@@ -205,6 +231,7 @@ def _in_sequence(cell: GraphCell) -> Awaiting:
     start = clock()
     for planned, name, call, policy in plan.rows:
         if fates and cell.is_left_out(planned):
+            start = clock()
             continue
         if call is None or observer is not None or after is not None:
             if observer is not None:
@@ -232,15 +259,19 @@ def _in_sequence(cell: GraphCell) -> Awaiting:
             if type(output) not in PLAIN_TYPES:
                 done = StepRun(ctx)
                 yield from received(plan, planned, done, output)
-                output = done.output
+                output = done.kept
                 if done.skipped is not None:
                     cell.leave_out(planned, "skipped", done.skipped)
+                    start = clock()
                     continue
                 if done.rows:
                     ctx._open_stage().metrics.extend(done.rows)  # noqa: SLF001 - the engine is who stages
-        except Exception as error:  # noqa: BLE001 - what it means is decided where it is committed
+        except Exception as error:
+            if name in fates:  # a hook failed that was told that the step is skipped
+                raise
             done = StepRun(ctx)
             done.error = error if policy is not None else _reported(planned, ctx, error)
+            done.nanoseconds = clock() - start
             cell.commit(planned, done)
             start = clock()
             continue

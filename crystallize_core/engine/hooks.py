@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["HookCalls"]
 
 _MAPPINGS = frozenset({"step_options", "cache_dependencies", "describe_run"})
-LEFT_OUT: Final = frozenset(HOOKS) - {"init_hook", "run_experiment_loop", "step_options", "wrap_step"}
+LEFT_OUT: Final = frozenset(HOOKS) - {"init_hook", "run_experiment_loop", "step_options", "cache_store", "wrap_step"}
 """The hooks that a plugin may have no use for in some run."""
 _ARGUMENTS = {name: tuple(inspect.signature(spec).parameters) for name, spec in HOOKS.items()}
 
@@ -116,6 +116,10 @@ class HookCalls:
             setattr(self, name, self._compiled(name))
         for scope in retired:  # when all new ones are there, because other threads are sent on to them
             scope["retired"] = True
+
+    def is_disabled(self, name: str) -> bool:
+        """Whether the project or the environment asks for something to be left out, such as a part of the core."""
+        return name in self._stack.disabled
 
     def has(self, hook: str) -> bool:
         """Whether anything implements it."""
@@ -352,6 +356,9 @@ def _checked(hook: str, arguments: tuple[Any, ...], answer: Any) -> Any:
         expected = None if number == arguments[1] else f"the outcome of replicate {arguments[1]}"
     if hook == "store_asset" and answer is not None and answer is not NotImplemented and not isinstance(answer, str):
         expected = "a name or a URI"
+    if hook == "cache_store" and answer is not None and answer is not NotImplemented:
+        is_store = all(callable(getattr(answer, method, None)) for method in ("read", "write"))
+        expected = None if is_store else "a store with read(name) and write(name, content)"
     if expected is not None:
         found = f"{type(answer).__qualname__} {answer!r}"
         if isinstance(answer, ReplicateOutcome):

@@ -9,7 +9,7 @@ import attrs
 
 from crystallize_core.additions import keys_added_by
 from crystallize_core.asset import Asset
-from crystallize_core.cache import Caching, StepCache
+from crystallize_core.cache import Caching, ForeignStore, StepCache
 from crystallize_core.engine.attempt import Attempts, failure_reporter
 from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.errors import PluginError, StepOptionError, describe, did_you_mean, safe_str
@@ -70,7 +70,7 @@ class PlannedStep:
         return None if has_more else self.policy or self.invoke
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Plan:
     """The steps in the order in which they run, with the hooks that are called around them."""
 
@@ -114,12 +114,22 @@ def compile_plan(
     """
     wiring = wire(steps, _with_added(sources or Sources(), hooks), where=where, check_types=check_types)
     _check_options(wiring.steps, hooks, where)
-    caching = caching or Caching()
+    caching = _with_store(caching or Caching(), wiring.steps, hooks, experiment)
     planned = tuple(
         _planned(step, hooks, experiment, caching, return_check(step.step, step.name) if check_types else None)
         for step in wiring.steps
     )
     return Plan(planned, hooks, experiment, wiring.is_chain)
+
+
+def _with_store(caching: Caching, steps: Sequence[WiredStep], hooks: HookCalls, experiment: Any) -> Caching:
+    """Where outputs are looked for and kept, once the project and its plugins have been asked too."""
+    if caching.store is None or not any(wired.step.cacheable for wired in steps):
+        return caching
+    if hooks.is_disabled("cache"):
+        return attrs.evolve(caching, store=None)
+    found = None if caching.is_chosen else hooks.first("cache_store", experiment)
+    return caching if found is None else attrs.evolve(caching, store=ForeignStore(found[1], found[0].name))
 
 
 def _with_added(sources: Sources, hooks: HookCalls) -> Sources:

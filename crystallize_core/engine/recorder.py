@@ -60,7 +60,7 @@ class Recorder(Observer):
         state = done.ctx._state  # noqa: SLF001 - the engine is who looks behind the view
         self._written[planned.name] = [record for record in state.artifacts if record.step == planned.name]
         events = tuple(self.records[-1]["events"])
-        self._keep(planned, done, state="cached" if done.hit else "ok", output=done.output, events=events)
+        self._keep(planned, done, state="cached" if done.hit else "ok", output=done.kept, events=events)
 
     def failed(self, planned: PlannedStep, done: StepRun) -> None:
         """A step raised; it left nothing behind."""

@@ -37,6 +37,7 @@ from crystallize_core.fingerprint.wrappers import (
     defaults_of,
     described,
     fields_of,
+    file_in,
     key_of,
     module_name,
     place_of,
@@ -53,6 +54,7 @@ MOST_PARTS: Final = 100_000
 _MISSING: Final = object()
 # Where a module was found, which is another folder on another machine.
 _WHEREABOUTS: Final = frozenset({"__builtins__", "__cached__", "__file__", "__loader__", "__path__", "__spec__"})
+_PYTHON: Final = f"Python {sys.version_info.major}.{sys.version_info.minor} ({sys.implementation.name})"
 _SCALARS: Final = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -75,10 +77,12 @@ def code_digest(obj: Any, *, seen: Iterable[Any] | None = None) -> str:
 
 
 def code_parts(obj: Any) -> dict[str, str]:
-    """What the code digest is made of: a label for people, such as "constant `prep.LIMIT`", and the digest of each part.
+    """What the code digest is made of: a label for people and the digest of each part.
 
-    The first is the code itself; the others follow in the order in which the walk met them. A label that begins with
-    "unseen" is something that has no content to digest and counts by its type.
+    The first is "its own code"; others, such as "default of `size`", "helper `clean` in `prep.py`", "constant `LIMIT` in
+    `prep.py`" and "distribution `numpy 2.4.1`", follow in the order in which the walk met them, and at last Python. A label that begins with
+    "unseen" is something that has no content to digest and counts by its type. Two pieces of code have the same digest
+    if and only if all their parts are the same.
 
     Raises:
         FingerprintError: The object is not code.
@@ -95,7 +99,8 @@ def _walk(obj: Any, seen: Iterable[Any] | None) -> dict[str, str]:
         )
     walk = _Walk(seen or ())
     walk.start(obj)
-    return walk.parts
+    # The same code comes to other values in another Python: since 3.12 `sum` rounds less, for example.
+    return {**walk.parts, _PYTHON: _hex(text(_PYTHON))}
 
 
 class _Walk:
@@ -114,14 +119,14 @@ class _Walk:
     def start(self, root: Any) -> None:
         """Walk from one object to all that it reaches."""
         if isinstance(root, CODE_TYPES):
-            self._root = self._give_label(root)
+            self._root = self._give_label(root, "its own code")
             self.parts[self._root] = ""  # the first
             self._waiting.append((self._root, root))
             distribution = origin_of(root)[1]
             if distribution:
                 self._distribution(distribution)
         else:
-            self._constant(f"instance of `{type_name(type(root))}`", root)
+            self._constant("its attributes", root)
         while self._waiting:
             self._visit(*self._waiting.popleft())
             if len(self.parts) > MOST_PARTS:
@@ -152,8 +157,8 @@ class _Walk:
         elif distribution:
             self._distribution(distribution)
 
-    def _give_label(self, value: Any) -> str:
-        label = self._unique(described(value))
+    def _give_label(self, value: Any, name: str = "") -> str:
+        label = self._unique(name or described(value))
         self._labels[key_of(value)] = label
         self._kept.append(value)
         return label
@@ -167,7 +172,7 @@ class _Walk:
         return label
 
     def _distribution(self, name: str) -> None:
-        self.parts.setdefault(f"distribution {name}", _hex(text(name)))
+        self.parts.setdefault(f"distribution `{name}`", _hex(text(name)))
 
     def _of(self, label: str) -> str:
         """Nothing for what the walk started at; ` of ...` for the others."""
@@ -180,13 +185,13 @@ class _Walk:
         if isinstance(value, types.FunctionType):
             encoding = self._function(label, value)
         elif isinstance(value, type):
-            encoding = self._class(label, value)
+            encoding = self._class(value)
         elif isinstance(value, types.ModuleType):
             encoding = self._module(value)
         elif isinstance(value, types.CodeType):
             encoding = shape(value)
         else:
-            encoding = self._fields(label, fields_of(value))
+            encoding = text(described(value)) + self._fields(label, fields_of(value))
         self.parts[label] = _hex(encoding)
 
     def _function(self, label: str, function: types.FunctionType) -> bytes:
@@ -204,22 +209,21 @@ class _Walk:
         bound = [text(name) + self._bind(f"{name}{self._of(label)}", value) for name, value in fields.items()]
         return head(b"d", len(bound)) + b"".join(bound)
 
-    def _class(self, label: str, kind: type) -> bytes:
+    def _class(self, kind: type) -> bytes:
         if origin_of(kind)[0] is not Origin.PROJECT:
             return text(place_of(kind))
         bases = [text(self.refer(base)) for base in (type(kind), *kind.__bases__)]
-        name = place_of(kind)
-        bound = [text(key) + self._bind(f"attribute `{name}.{key}`", value) for key, value in members(kind)]
+        name, file = kind.__qualname__, file_in(kind.__module__)
+        bound = [text(key) + self._bind(f"attribute `{name}.{key}`{file}", value) for key, value in members(kind)]
         parts = [*bases, annotations_of(kind), *bound]
-        return head(b"k", len(parts)) + text(label) + b"".join(parts)
+        return head(b"k", len(parts)) + text(place_of(kind)) + b"".join(parts)
 
     def _module(self, module: types.ModuleType) -> bytes:
         if origin_of(module)[0] is not Origin.PROJECT:
             return text(module.__name__)
         names = [name for name in sorted(vars(module)) if not name.startswith("__") or name == "__getattr__"]
-        bound = [
-            text(name) + self._bind(f"constant `{module_name(module)}.{name}`", vars(module)[name]) for name in names
-        ]
+        file = file_in(module.__name__)
+        bound = [text(name) + self._bind(f"constant `{name}`{file}", vars(module)[name]) for name in names]
         return head(b"m", len(bound)) + b"".join(bound)
 
     def _bind(self, label: str, value: Any, rest: tuple[str, ...] = ()) -> bytes:
@@ -229,7 +233,8 @@ class _Walk:
         found = text(self.refer(value))
         if rest and isinstance(value, types.FunctionType) and rest[0] in value.__dict__:
             # Functions keep notes on themselves; those that the code reads count.
-            found += self._bind(f"attribute `{place_of(value)}.{rest[0]}`", value.__dict__[rest[0]])
+            label = f"attribute `{rest[0]}` of {described(value)}"
+            found += self._bind(label, value.__dict__[rest[0]])
         return head(b"b", 1) + found
 
     def _offered(self, value: Any) -> str:
@@ -309,7 +314,7 @@ class _Walk:
             return text(name)
         if outside is not None and not _is_project(value):
             return self._outside(outside, path, value)
-        return self._bind(f"constant `{'__main__' if home == '__mp_main__' else home}.{name}`", value, tuple(rest))
+        return self._bind(f"constant `{name}`{file_in(home)}", value, tuple(rest))
 
     def _asked(self, module: types.ModuleType) -> bytes:
         """A module that makes its attributes when they are asked for counts by the function that does it."""

@@ -21,12 +21,14 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from crystallize_core.errors import FingerprintError
+from crystallize_core.fingerprint.columns import COLUMNS
 from crystallize_core.fingerprint.encoding import (
     BY_NAME,
     BY_TYPE,
     EXACT,
     LEAVES,
     REGISTERED,
+    SHORT_FLAT,
     Blocked,
     Encoder,
     forget_dispatch,
@@ -127,9 +129,9 @@ def _float(value: float) -> bytes:
     return _FLOAT(b"f", value) if value == value else _NAN  # noqa: PLR0124 - only NaN differs from itself
 
 
-def _long(tag: bytes, data: bytes | bytearray) -> bytes:
-    start = head(tag, len(data))
-    return start + data if len(data) <= 200 else hashed([start, data])  # noqa: PLR2004 - below what is kept as it is
+def _long(tag: bytes, data: bytes | bytearray | memoryview) -> bytes:
+    start, size = head(tag, len(data)), len(data)
+    return start + data if size <= SHORT_FLAT else hashed([start, data], size)
 
 
 def _named(name: str, *fields: bytes) -> bytes:
@@ -176,7 +178,8 @@ def _datetime(enc: Encoder, value: datetime.datetime | datetime.time) -> bytes:
 
 def _memoryview(enc: Encoder, value: memoryview) -> bytes:
     shape = enc.sequence(b"t", value.shape or (), len(value.shape or ()))
-    return _named("memoryview", text(value.format), shape, enc(value.tobytes()))
+    data = value.cast("B") if value.c_contiguous and value.nbytes else value.tobytes()
+    return _named("memoryview", text(value.format), shape, _long(b"b", data))
 
 
 def _range(enc: Encoder, value: range) -> bytes:
@@ -271,4 +274,5 @@ BY_TYPE.update(
 )
 BY_TYPE.update(dict.fromkeys(CODE_TYPES, _code))
 BY_NAME.update(HANDLERS)
+BY_NAME.update(COLUMNS)
 forget_dispatch()

@@ -10,7 +10,8 @@ function wins over `__crystallize_digest__`, which wins over what is known here.
 
 from __future__ import annotations
 
-import hashlib
+import functools
+import os
 import struct
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakKeyDictionary
@@ -18,15 +19,19 @@ from weakref import WeakKeyDictionary
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from blake3 import blake3
+
 __all__ = [
     "BY_NAME",
     "BY_TYPE",
     "EXACT",
     "LEAVES",
     "REGISTERED",
+    "SHORT_FLAT",
     "Blocked",
     "Encoder",
     "Walker",
+    "flat",
     "forget_dispatch",
     "hashed",
     "hasher",
@@ -41,6 +46,15 @@ BACK: Final = b"^"
 
 # Longer encodings are replaced by their hash. Short enough that shared values are soon remembered as one.
 SHORT: Final = 256
+SHORT_FLAT: Final = 200
+
+# The version of the encoding, which every hash begins with, so that another version gives other digests.
+VERSION: Final = b"crystallize.2"
+
+# From here on it pays to start threads for one hash. It is not part of the encoding: they change the time alone.
+MANY_BYTES: Final = 1 << 23
+# More of them wait for the memory.
+MOST_THREADS: Final = 8
 
 # A cycle is encoded by unfolding it along every path that does not repeat a value. In a tangle of many values that all
 # know each other there are too many of these paths; it is refused instead of running for hours.
@@ -75,9 +89,27 @@ class Walker(Protocol):
         """Hear of the class of an object inside the value: its methods belong to what the value does."""
 
 
-def hasher() -> hashlib.blake2b:
-    """A new hash; the name of the encoding's version is in it, so that another version gives other digests."""
-    return hashlib.blake2b(digest_size=32, person=b"crystallize.1")
+def hasher(size: int = 0) -> blake3:
+    """A new hash, with threads if `size` bytes are worth them."""
+    if size < MANY_BYTES or _threads() == 1:
+        return _begun().copy()
+    from blake3 import blake3  # noqa: PLC0415 - as below
+
+    # Threads of its own: those of `blake3.AUTO` are shared by all hashes, and whoever was forked waits for them forever.
+    return blake3(VERSION, max_threads=_threads())
+
+
+@functools.cache
+def _begun() -> blake3:
+    from blake3 import blake3  # noqa: PLC0415 - two milliseconds for those who compare nothing
+
+    return blake3(VERSION)
+
+
+@functools.cache
+def _threads() -> int:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(usable or 1, MOST_THREADS)
 
 
 def head(tag: bytes, length: int) -> bytes:
@@ -96,12 +128,27 @@ def shorten(encoding: bytes) -> bytes:
     return encoding if len(encoding) <= SHORT else hashed([encoding])
 
 
-def hashed(chunks: Iterable[Any]) -> bytes:
-    """The encoding that stands for a long one, given in pieces: bytes, or anything else with a plain memory."""
-    whole = hasher()
+def hashed(chunks: Iterable[Any], size: int = 0) -> bytes:
+    """The encoding that stands for a long one, given in pieces: bytes, or anything else with a plain memory.
+
+    Args:
+        chunks: The pieces; how it is divided does not matter.
+        size: About how many bytes these are, if they may be many.
+
+    """
+    whole = hasher(size)
     for chunk in chunks:
         whole.update(chunk)
     return HASHED + whole.digest()
+
+
+def flat(chunks: Iterable[Any]) -> bytes:
+    """The encoding of the bytes in these pieces, which is that of a `bytes` with the same content."""
+    pieces = list(chunks)
+    size = sum(map(len, pieces))
+    start = head(b"b", size)
+    # Short ones stay as they are, below the length from which an encoding would be replaced by its hash.
+    return hashed([start, *pieces], size) if size > SHORT_FLAT else b"".join([start, *pieces])
 
 
 def type_name(kind: Any) -> str:

@@ -1,7 +1,7 @@
 """Encoders for the data types of other libraries, found by the name of the type so that nothing is imported here.
 
 Arrays are hashed from their own memory, without a copy where it is contiguous. What has no simple memory (strings,
-objects, extension types) is encoded element by element.
+objects, extension types) is encoded element by element. The columns of tables are in `columns.py`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["HANDLERS"]
 
 # Arrays that are not contiguous are copied in pieces of about this many bytes.
-_PIECE: Final = 1 << 24
+_PIECE: Final = 1 << 22
 
 # dtype.kind of objects and of strings of variable length, whose memory holds pointers.
 _POINTERS: Final = frozenset("OT")
+_LONG_DOUBLES: Final = frozenset("gG")
 
 
 def _fields(enc: Encoder, value: Any, *fields: Any) -> bytes:
@@ -53,12 +54,15 @@ def _array(enc: Encoder, value: Any) -> bytes:
         return start + b"".join(enc(value[field]) for field in value.dtype.names)
     if value.dtype.kind in _POINTERS:
         return start + enc.sequence(b"l", value.reshape(-1).tolist(), value.size, ".flat[{}]")
-    return hashed(itertools.chain([start], _memory(value)))
+    return hashed(itertools.chain([start], _memory(value)), value.nbytes)
 
 
 def _memory(value: Any) -> Iterator[Any]:
     """The bytes in C order: the memory itself if it lies so, else copies of a few rows at a time."""
     if value.nbytes == 0:
+        return
+    if value.dtype.char in _LONG_DOUBLES:
+        yield _without_padding(value)
         return
     if value.flags.c_contiguous:
         yield value.reshape(-1).view("u1")
@@ -66,6 +70,15 @@ def _memory(value: Any) -> Iterator[Any]:
     rows = max(1, _PIECE * len(value) // value.nbytes)
     for row in range(0, len(value), rows):
         yield value[row : row + rows].tobytes()
+
+
+def _without_padding(value: Any) -> bytes:
+    """The bytes of long doubles: of the extended format of x86 the first ten, since the others are arbitrary."""
+    numpy = sys.modules["numpy"]
+    plain = numpy.ascontiguousarray(value, value.dtype.newbyteorder("=")).reshape(-1)
+    used = 10 if numpy.finfo(numpy.longdouble).nmant == 63 else None  # noqa: PLR2004 - bits of its mantissa
+    data: bytes = plain.view("u1").reshape(-1, numpy.dtype("g").itemsize)[:, :used].tobytes()
+    return data
 
 
 def _masked_array(enc: Encoder, value: Any) -> bytes:
@@ -78,7 +91,10 @@ def _numpy_scalar(enc: Encoder, value: Any) -> bytes:
         return _fields(enc, value, value.dtype, *(value[field] for field in value.dtype.names))
     if value.dtype.kind == "O":
         raise Blocked(type(value), "it holds an object")
-    return _fields(enc, value, value.dtype, b"NaN" if value != value else value.tobytes())  # noqa: PLR0124 - only NaN
+    if value != value:  # noqa: PLR0124 - only NaN
+        return _fields(enc, value, value.dtype, b"NaN")
+    data = _without_padding(value) if value.dtype.char in _LONG_DOUBLES else value.tobytes()
+    return _fields(enc, value, value.dtype, data)
 
 
 def _generator(enc: Encoder, value: Any) -> bytes:
@@ -137,12 +153,6 @@ def _polars_frame(enc: Encoder, value: Any) -> bytes:
     return _fields(enc, value, list(value.columns), value.height, value.get_columns())
 
 
-def _polars_series(enc: Encoder, value: Any) -> bytes:
-    plain = value.dtype.is_numeric() and not value.dtype.is_decimal() and value.null_count() == 0
-    values = value.to_numpy() if plain and "numpy" in sys.modules else value.to_list()
-    return _fields(enc, value, value.name, str(value.dtype), values)
-
-
 def _arrow_table(enc: Encoder, value: Any) -> bytes:
     return _fields(enc, value, value.schema, value.num_rows, list(value.columns))
 
@@ -150,15 +160,6 @@ def _arrow_table(enc: Encoder, value: Any) -> bytes:
 def _arrow_schema(enc: Encoder, value: Any) -> bytes:
     fields = [(field.name, str(field.type), field.nullable, field.metadata) for field in value]
     return _fields(enc, value, fields, value.metadata)
-
-
-def _arrow_array(enc: Encoder, value: Any) -> bytes:
-    # Not from the buffers: these depend on the chunks, on slices, and on what lies below a null.
-    kind = str(value.type)
-    plain = kind.startswith(("int", "uint", "float", "double")) and value.null_count == 0 and "numpy" in sys.modules
-    whole = hasattr(value, "num_chunks")
-    values = (value.to_numpy() if whole else value.to_numpy(zero_copy_only=False)) if plain else value.to_pylist()
-    return _fields(enc, value, kind, values)
 
 
 def _sparse(enc: Encoder, value: Any) -> bytes:
@@ -179,7 +180,8 @@ def _tensor(enc: Encoder, value: Any) -> bytes:
     if str(plain.layout) != "torch.strided" or plain.is_quantized:
         raise Blocked(type(value), f"tensors of layout {plain.layout} are not known here")
     plain = plain.resolve_conj().resolve_neg().contiguous().flatten()
-    return hashed([_fields(enc, value, kind), plain.view(sys.modules["torch"].uint8).numpy()])
+    data = plain.view(sys.modules["torch"].uint8).numpy()
+    return hashed([_fields(enc, value, kind), data], data.nbytes)
 
 
 def _torch_generator(enc: Encoder, value: Any) -> bytes:
@@ -213,12 +215,9 @@ HANDLERS: Final[dict[str, Callable[[Encoder, Any], bytes]]] = {
     "pandas.core.arrays.numpy_.NumpyExtensionArray": _numpy_extension_array,
     "pandas.core.arrays.numpy_.PandasArray": _numpy_extension_array,
     "polars.dataframe.frame.DataFrame": _polars_frame,
-    "polars.series.series.Series": _polars_series,
     "pyarrow.lib.Table": _arrow_table,
     "pyarrow.lib.RecordBatch": _arrow_table,
     "pyarrow.lib.Schema": _arrow_schema,
-    "pyarrow.lib.Array": _arrow_array,
-    "pyarrow.lib.ChunkedArray": _arrow_array,
     "scipy.sparse._base._spbase": _sparse,
     "scipy.sparse._base.spmatrix": _sparse,
     "torch.Tensor": _tensor,

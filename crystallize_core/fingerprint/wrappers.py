@@ -23,6 +23,7 @@ __all__ = [
     "defaults_of",
     "described",
     "fields_of",
+    "file_in",
     "key_of",
     "module_name",
     "place_of",
@@ -70,8 +71,24 @@ def place_of(value: Any) -> str:
     return type_name(type(value))
 
 
+def file_in(module: str) -> str:
+    """` in `prep.py``, for people; nothing for code that was executed without a module.
+
+    Made of the name of the module, because a path is another one on another machine, and so is the file of what was
+    started: a worker, for example.
+    """
+    if module in {"", "__main__", "__mp_main__"}:
+        return " in `__main__`" if module else ""
+    package = "/__init__" if hasattr(sys.modules.get(module), "__path__") else ""
+    return f" in `{module.replace('.', '/')}{package}.py`"
+
+
 def described(value: Any) -> str:
     """The label that people read: the kind of code and its place."""
+    if isinstance(value, types.FunctionType | type) and origin_of(value)[0] is Origin.PROJECT:
+        kind, place = "class" if isinstance(value, type) else "helper", place_of(value)
+        name = value.__qualname__ if isinstance(value, type) else value.__code__.co_qualname
+        return f"{kind} `{name}`{file_in(place.removesuffix(name).rstrip('.'))}"
     if isinstance(value, types.FunctionType):
         return f"function `{place_of(value)}`"
     if isinstance(value, type):
@@ -83,11 +100,9 @@ def described(value: Any) -> str:
     if isinstance(value, types.CodeType):
         return f"code `{value.co_qualname}`"
     inner = next((part for part in fields_of(value).values() if isinstance(part, CODE_TYPES)), None)
-    return f"{type(value).__name__} `{type_name(type(value)) if inner is None else _inner_place(inner)}`"
-
-
-def _inner_place(value: Any) -> str:
-    return described(value).split("`")[1]
+    if inner is None:
+        return f"{type(value).__name__} `{type_name(type(value))}`"
+    return f"{type(value).__name__} {described(inner).partition(' ')[2]}"
 
 
 def fields_of(value: Any) -> dict[str, Any]:
@@ -157,7 +172,7 @@ def defaults_of(function: types.FunctionType) -> dict[str, Any]:
     given = function.__defaults__ or ()
     names = code.co_varnames[: code.co_argcount][code.co_argcount - len(given) :]
     pairs = [*zip(names, given, strict=False), *sorted((function.__kwdefaults__ or {}).items())]
-    return {f"default `{name}`": value for name, value in pairs}
+    return {f"default of `{name}`": value for name, value in pairs}
 
 
 def cells_of(function: types.FunctionType) -> dict[str, Any]:
@@ -181,7 +196,7 @@ def closure_of(function: types.FunctionType) -> dict[str, Any]:
     if origin_of(function)[0] is Origin.STANDARD:  # `singledispatch` keeps counters and caches beside what it wraps
         cells = {name: value for name, value in cells.items() if not isinstance(value, _INSIDES)}
     return {
-        f"closure `{name}`": value
+        f"closure value `{name}`": value
         for name, value in cells.items()
         if not isinstance(value, types.ModuleType) or name in bare or all(chain[0] != name for chain in chains)
     }

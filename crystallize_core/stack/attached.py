@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,7 @@ class Stack:
     Args:
         plugins: The plugins in the order of the project's list.
         skipped: What is installed and not used, for reports.
+        disabled: The names that are to be left out, whether or not there are plugins of that name.
 
     Attributes:
         switched_off: The observers that failed when they were attached in this process.
@@ -89,11 +90,14 @@ class Stack:
 
     """
 
-    def __init__(self, plugins: Sequence[ActivePlugin], skipped: Sequence[Skipped] = ()) -> None:
+    def __init__(
+        self, plugins: Sequence[ActivePlugin], skipped: Sequence[Skipped] = (), disabled: Collection[str] = ()
+    ) -> None:
         by_name = _by_name(plugins)
         names = ordered(list(by_name), {name: plugin.constraint for name, plugin in by_name.items()})
         self.plugins = tuple(by_name[name] for name in names)
         self.skipped = tuple(skipped)
+        self.disabled = frozenset(disabled)
         self.switched_off: list[Note] = []
         self.manager = _Manager()
         self._refuse_two_executors()
@@ -138,7 +142,7 @@ class Stack:
             is_module = isinstance(entry.plugin, ModuleType)
             plugin = entry.plugin.__name__ if is_module else entry.plugin
             recipe.append((entry.name, plugin, is_module, entry.origin, entry.distribution, entry.version))
-        return _rebuilt, (recipe,)
+        return _rebuilt, (recipe, self.disabled)
 
 
 def _by_name(plugins: Sequence[ActivePlugin]) -> dict[str, ActivePlugin]:
@@ -152,12 +156,14 @@ def _by_name(plugins: Sequence[ActivePlugin]) -> dict[str, ActivePlugin]:
     return found
 
 
-def _rebuilt(recipe: list[tuple[str, Any, bool, str, str | None, str | None]]) -> Stack:
+def _rebuilt(
+    recipe: list[tuple[str, Any, bool, str, str | None, str | None]], disabled: frozenset[str] = frozenset()
+) -> Stack:
     plugins = []
     for name, plugin, is_module, origin, distribution, version in recipe:
         found = importlib.import_module(plugin) if is_module else plugin
         plugins.append(ActivePlugin(name, found, origin, distribution, version))
-    return Stack(plugins)
+    return Stack(plugins, disabled=disabled)
 
 
 class _Registered:

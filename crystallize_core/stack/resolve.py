@@ -92,7 +92,7 @@ class _Resolver:
             message = f"{where}:" + "".join(f"\n  {problem}" for problem in self.problems)
             raise ConfigurationError(message) from (self.refused and self.refused.__cause__)
         self._report()
-        return Stack([*found, *passed], self.skipped)
+        return Stack([*found, *passed], self.skipped, disabled)
 
     def _installed(self, group: str) -> list[Installed]:
         """What is installed, read once."""

@@ -92,20 +92,24 @@ def _expression(fill: Fill, number: int, *, takers: int) -> str:
         case "artifact":
             return f"{value}.bound_to(ctx.artifacts)"
         case "entry":
-            return f"entry_of(data, {key}, {value})"
+            return f"entry_of(data, {key}, {value}, ctx)"
         case "bound" if isinstance(fill.value, _COPIED):
             return f"deepcopy({value})"
         case _:
             return value
 
 
-def entry_of(made: Mapping[Hashable, Any], name: str, keys: Sequence[Hashable]) -> Any:
-    """The entry of that name of an output that is a mapping, of the last of these outputs that has one.
+def entry_of(made: Mapping[Hashable, Any], name: str, keys: Sequence[Hashable], ctx: Any) -> Any:
+    """The context value of that name, which a step may have added; else the entry of an output that is a mapping.
+
+    Of several outputs that have such an entry, it is that of the last one.
 
     Raises:
         WiringError: None of them has.
 
     """
+    if name in ctx:
+        return ctx[name]
     for key in reversed(keys):
         output = made.get(key)
         if isinstance(output, dict) and name in output:
@@ -113,7 +117,7 @@ def entry_of(made: Mapping[Hashable, Any], name: str, keys: Sequence[Hashable]) 
     entries = [
         entry for key in keys if isinstance(made.get(key), dict) for entry in made[key] if isinstance(entry, str)
     ]
-    hint = did_you_mean(name, entries, listing="the outputs before have")
+    hint = did_you_mean(name, entries, listing="the entries before it are")
     message = (
         f"a condition needs {name!r}, which is no parameter of its step, no output, input or context value, and no "
         f"entry of an output that is a mapping; {hint}"

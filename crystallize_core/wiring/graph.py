@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
-from crystallize_core.signature import REQUIRED
-from crystallize_core.skipping import asked_already, guards_of
+from crystallize_core.signature import REQUIRED, name_of
+from crystallize_core.skipping import asked_already, guards_of, lacks
 from crystallize_core.state import ALL_KEYS
 from crystallize_core.step import PipelineStep
 from crystallize_core.wiring.calls import call_of
@@ -48,6 +48,11 @@ class _Resolved:
         for _, fills, _ in self.asks:
             yield from fills
 
+    @property
+    def looks_in_all(self) -> bool:
+        """Whether a condition names an entry, which may be in whatever was made before: it is asked last."""
+        return any(fill.source == "entry" for fill in self.all_fills)
+
 
 class GraphWiring:
     """Wires the steps of a graph and collects everything that is wrong with them.
@@ -70,6 +75,7 @@ class GraphWiring:
         self._check_types = check_types
         self._steps, self._names, self._sources = steps, names, sources
         self._makers = self._makers_of_assets()
+        self._may_have_all = any(ALL_KEYS in keys for keys in sources.conditions.values())
 
     def wired(self) -> list[WiredStep]:
         """The steps in the order in which they run; without meaning where there are problems."""
@@ -81,7 +87,9 @@ class GraphWiring:
         ]
         cycles = cycles_of(waits_for)
         self.problems += [self._around(cycle, resolved) for cycle in cycles]
-        units = [[number] for number in range(len(resolved))] if cycles else self._units(waits_for)
+        units = [[number] for number in range(len(resolved))]
+        if not cycles:
+            units = self._units(waits_for, {n for n, found in enumerate(resolved) if found.looks_in_all})
         order = [number for unit in units for number in unit]
         self._check_context([resolved[number] for number in order])
         self.problems += misfits(resolved)
@@ -140,14 +148,19 @@ class GraphWiring:
         asks = []
         for guard in step.guards:
             found, by_name = guard_fills(guard, place, fills)
+            if not by_name and not self._may_have_all and (lacking := lacks(guard.predicate, len(fills))):
+                self.problems.append(
+                    f"step {name!r}: its condition {name_of(guard.predicate)!r} takes {lacking}, which are not all "
+                    f"parameters of the step, outputs, inputs or context values; by position it would get {len(fills)}"
+                )
             asks.append((guard, tuple(found), by_name))
         return _Resolved(step, name, tuple(fills), tuple(asks))
 
     # Order ----------------------------------------------------------------------------------------
 
-    def _units(self, waits_for: list[set[int]]) -> list[list[int]]:
+    def _units(self, waits_for: list[set[int]], late: set[int]) -> list[list[int]]:
         groups = {n: step.execution_group for n, step in enumerate(self._steps) if step.execution_group is not None}
-        return units_of(waits_for, groups) if groups else [[number] for number in in_order(waits_for)]
+        return units_of(waits_for, groups, late) if groups else [[number] for number in in_order(waits_for, late)]
 
     def _group_names(self, units: list[list[int]]) -> dict[int, str]:
         """The unit that a step of an execution group runs in, such as `prepare_0`."""
@@ -193,6 +206,8 @@ class GraphWiring:
     def _shared(self, resolved: Sequence[_Resolved]) -> dict[Hashable, int]:
         """The keys of what several take, and of what is kept, of which each gets a copy; with how many steps take it."""
         uses = Counter(fill.key for found in resolved for fill in found.all_fills if _is_made(fill))
+        if any(found.looks_in_all for found in resolved):
+            uses.update(return_key(found.step, found.name) for found in resolved)
         takers = Counter(key for found in resolved for key in {fill.key for fill in found.fills if _is_made(fill)})
         # What only conditions look at besides has one taker: they are asked, and take nothing out of it.
         shared = {key: takers[key] or 1 for key, count in uses.items() if count > 1 or self._sources.retained}

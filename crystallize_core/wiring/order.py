@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Collection, Mapping, Sequence
 
 __all__ = ["Cycle", "cycles_of", "in_order", "units_of"]
 
@@ -16,11 +18,12 @@ class Cycle(Exception):  # noqa: N818 - it is caught and put into words at once
         self.steps = steps
 
 
-def in_order(waits_for: Sequence[set[int]]) -> list[int]:
+def in_order(waits_for: Sequence[set[int]], late: Collection[int] = ()) -> list[int]:
     """The numbers of the steps in the order in which they run; of those that may run, the one added first.
 
     Args:
         waits_for: For each step, the numbers of those that come before it.
+        late: Those that run only when no others may run.
 
     Raises:
         Cycle: Some wait for each other.
@@ -31,16 +34,16 @@ def in_order(waits_for: Sequence[set[int]]) -> list[int]:
     for number, before in enumerate(waits_for):
         for other in before:
             followers[other].append(number)
-    ready = [number for number, count in enumerate(open_count) if not count]
+    ready = [(number in late, number) for number, count in enumerate(open_count) if not count]
     heapq.heapify(ready)
     found: list[int] = []
     while ready:
-        number = heapq.heappop(ready)
+        _, number = heapq.heappop(ready)
         found.append(number)
         for follower in followers[number]:
             open_count[follower] -= 1
             if not open_count[follower]:
-                heapq.heappush(ready, follower)
+                heapq.heappush(ready, (follower in late, follower))
     if len(found) < len(waits_for):
         raise Cycle(_one_cycle(waits_for, set(range(len(waits_for))) - set(found)))
     return found
@@ -76,7 +79,7 @@ def _one_cycle(waits_for: Sequence[set[int]], left: set[int]) -> list[int]:
         walked.append(before)
 
 
-def units_of(waits_for: Sequence[set[int]], groups: Mapping[int, str]) -> list[list[int]]:
+def units_of(waits_for: Sequence[set[int]], groups: Mapping[int, str], late: Collection[int] = ()) -> list[list[int]]:
     """The steps as units that run in one go: those of an execution group together, as far as nothing comes between.
 
     A step joins the first unit of its group that it can join without making units wait for each other; where it
@@ -85,42 +88,45 @@ def units_of(waits_for: Sequence[set[int]], groups: Mapping[int, str]) -> list[l
     Args:
         waits_for: For each step, the numbers of those that come before it; without cycles.
         groups: The execution group of those steps that have one.
+        late: The steps that run only when no others may run, and units with one of them.
 
     Returns:
         The units in the order in which they run, each with its steps in their order.
 
     """
-    unit_of = list(range(len(waits_for)))
-    of_group: dict[str, list[int]] = {}
-    for number in in_order(waits_for):
-        group = groups.get(number)
-        if group is None:
-            continue
-        for unit in of_group.setdefault(group, []):
-            before = unit_of[number]
-            unit_of[number] = unit
-            if _can_be_ordered(waits_for, unit_of):
-                break
-            unit_of[number] = before
-        else:
-            of_group[group].append(unit_of[number])
-    order = in_order(waits_for)
-    if not of_group:
-        return [[number] for number in order]
+    order = in_order(waits_for, late)
+    unit_of = _joined(waits_for, groups, order)
     members: dict[int, list[int]] = {}
     for number in order:
         members.setdefault(unit_of[number], []).append(number)
     numbers = {unit: at for at, unit in enumerate(sorted(members, key=lambda unit: min(members[unit])))}
     units = sorted(members, key=lambda unit: numbers[unit])
-    return [members[units[at]] for at in in_order(_between(waits_for, [numbers[unit] for unit in unit_of]))]
+    late_units = {numbers[unit_of[number]] for number in late}
+    between = _between(waits_for, [numbers[unit] for unit in unit_of])
+    return [members[units[at]] for at in in_order(between, late_units)]
 
 
-def _can_be_ordered(waits_for: Sequence[set[int]], unit_of: Sequence[int]) -> bool:
-    try:
-        in_order(_between(waits_for, unit_of))
-    except Cycle:
-        return False
-    return True
+def _joined(waits_for: Sequence[set[int]], groups: Mapping[int, str], order: Sequence[int]) -> list[int]:
+    """The unit of each step, which is the number of the first step of that unit."""
+    unit_of = list(range(len(waits_for)))
+    before = [0] * len(waits_for)  # for each unit, those that come before it, as bits
+    of_group: dict[str, list[int]] = {}
+    for number in order:
+        makers = {unit_of[other] for other in waits_for[number]}
+        earlier = functools.reduce(operator.or_, (before[maker] for maker in makers), 0)
+        needed = functools.reduce(operator.or_, (1 << maker for maker in makers), earlier)
+        units = of_group.setdefault(groups[number], []) if number in groups else []
+        # Had it joined a unit that comes before one of which it takes something, both would wait for each other.
+        unit = next((candidate for candidate in units if not earlier >> candidate & 1), None)
+        if unit is None:
+            before[number] = needed
+            units.append(number)
+            continue
+        unit_of[number] = unit
+        needed = (needed | before[unit]) & ~(1 << unit)
+        for other in {unit, *(other for other in unit_of if before[other] >> unit & 1)}:
+            before[other] |= needed
+    return unit_of
 
 
 def _between(waits_for: Sequence[set[int]], unit_of: Sequence[int]) -> list[set[int]]:

@@ -172,8 +172,8 @@ def guard_fills(guard: Guard, place: Place, own: Sequence[Fill]) -> tuple[list[F
     """How the parameters of a condition are filled, and whether they are passed by name.
 
     By name, if each that it needs is a parameter of its step, an output, an input or a context value; otherwise
-    it gets the leading arguments of the step. A condition that was given as a step option may also name an entry of
-    an output that is a mapping.
+    it gets the leading arguments of the step. A condition that was given as a step option may also name a context value that a
+    step adds, or an entry of an output that is a mapping.
     """
     names = named_parameters(guard.predicate)
     by_parameter = {fill.parameter: fill for fill in own}

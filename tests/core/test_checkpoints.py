@@ -592,6 +592,6 @@ def test_entries_of_a_run_are_signed_pickles_of_this_user(folder):
     pipeline(load).run()
     (path,) = (path for path in (folder / "runs").rglob("*.pkl") if path.name != "run.pkl")
     content = path.read_bytes()
-    assert content.startswith(b"crystallize-entry-1\n")
-    with pytest.raises((pickle.UnpicklingError, ValueError)):
+    assert content.startswith(b"crystallize-entry-2\n")
+    with pytest.raises((pickle.UnpicklingError, ImportError, UnicodeDecodeError)):  # what it stumbles on is chance
         pickle.loads(content)

@@ -179,7 +179,7 @@ def test_a_step_cannot_change_the_context():
         values.append(2)
         context["values"].append(3)
         inner = context.inherit(more=1)
-        return inner.more, sorted(set(context) - {"replicate", "condition"}), context.get("none", 4)
+        return inner.more, list(context), context.get("none", 4)
 
     @step(cache=False)
     def update(context):
@@ -192,6 +192,16 @@ def test_a_step_cannot_change_the_context():
         "ContextMutationError: a step cannot change the context (it sets 'rate'); return the value, or add a new key: "
         "ctx.add [step 'update']"
     )
+
+
+def test_the_parameters_of_a_step_are_those_of_the_pipeline():
+    """What the run itself knows can be asked for, and is not among them."""
+
+    @step(cache=False)
+    def look(context):
+        return dict(context), len(context), context["replicate"], "condition" in context
+
+    assert Pipeline([look], context={"rate": 1}).run()["look"] == ({"rate": 1}, 1, 0, True)
 
 
 def test_a_cached_step_depends_on_the_parameters_that_it_got():

@@ -204,9 +204,7 @@ def test_a_second_failure_is_in_the_notes_of_the_first():
     other = step(name="other")(lambda numbers: numbers["x"])
     error = run(load, split, fails, other).error
     assert str(error) == "step 'fails' failed: ValueError: no luck [pipeline 'etl', step 'fails']"
-    assert "and: step 'other' failed: TypeError: list indices must be integers or slices, not str" in (
-        error.__cause__.__notes__
-    )
+    assert error.__notes__ == ["and: step 'other' failed: TypeError: list indices must be integers or slices, not str"]
 
 
 def test_a_skipped_step_is_a_success_without_an_output():
@@ -236,6 +234,35 @@ def test_a_plugin_that_fails_at_the_end_costs_no_output(monkeypatch, tmp_path):
     assert (result.success, result["fit"], type(result.error)) == (False, 2, HookError)
     assert str(result.error.__cause__) == "disk full"
     assert all(found.success for found in result.step_results.values())
+
+
+def test_a_plugin_that_ends_the_run_leaves_steps_that_did_not_run(monkeypatch, tmp_path):
+    """There is a result for every step all the same."""
+    (tmp_path / "crystallize.toml").write_text('plugins = ["./hooks.py"]\n')
+    (tmp_path / "hooks.py").write_text(
+        "from crystallize_core import hookimpl\n"
+        "@hookimpl\n"
+        "def before_step(experiment, step, ctx):\n"
+        "    if step.name == 'split': raise RuntimeError('no')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CRYSTALLIZE_AUTOLOAD")  # the project counts
+    result = run()
+    assert {name: (found.state, found.reason) for name, found in result.step_results.items()} == {
+        "load": ("ok", None), "split": ("failed", None), "fit": (
+            "not run",
+            "it was not reached: hook 'before_step' of plugin 'hooks' raised RuntimeError: no",
+        ),
+    }  # fmt: skip
+    assert (result.success, type(result.error), result["numbers"]) == (False, HookError, [0, 1, 2])
+
+
+def test_an_input_that_no_step_takes_is_said():
+    """It may be misspelt, and the default may have been used in its place."""
+    result = Pipeline([load]).run(inputs={"path": "a", "sise": 5})
+    assert result.record.warnings == ["no step takes the input 'sise'; did you mean 'size'?"]
+    assert result.summary().splitlines()[-1] == "  warning: no step takes the input 'sise'; did you mean 'size'?"
+    assert run().record.warnings == []
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])

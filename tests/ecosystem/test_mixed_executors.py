@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 
 import pytest
@@ -97,19 +98,20 @@ def test_the_executor_makes_no_difference(name, monkeypatch, tmp_path):
         assert result.digest == serial.digest
 
 
-@pytest.mark.parametrize("name", ["thread", "async"])
-def test_a_pipeline_on_its_own_may_run_its_steps_side_by_side(name):
-    """With the outputs and the order of results that it has one after the other."""
+def test_a_pipeline_on_its_own_may_run_its_steps_side_by_side():
+    """With the outputs and the order of results that it has one after the other: in threads, and as tasks."""
 
     @step
     async def left(raw):
         return raw[0]
 
     @step
-    def right(raw):
+    async def right(raw):
         return raw[-1]
 
-    pipeline = Pipeline([step(name="both")(lambda left, right: left + right), left, right], enable_cache=False)
-    results = [pipeline.run(executor=executor, inputs={"raw": [1, 2]}) for executor in ("serial", name)]
-    assert [list(result.step_results) for result in results] == [["left", "right", "both"]] * 2
-    assert [dict(result.outputs) for result in results] == [{"left": 1, "right": 2, "both": 3}] * 2
+    both = step(name="both")(lambda left, right: left + right)
+    pipeline, inputs = Pipeline([both, left, right], enable_cache=False), {"raw": [1, 2]}
+    results = [pipeline.run(executor=executor, inputs=inputs) for executor in ("serial", "thread")]
+    results.append(asyncio.run(pipeline.arun(executor="async", inputs=inputs)))
+    assert [list(result.step_results) for result in results] == [["left", "right", "both"]] * 3
+    assert [dict(result.outputs) for result in results] == [{"left": 1, "right": 2, "both": 3}] * 3

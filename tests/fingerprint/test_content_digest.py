@@ -11,6 +11,7 @@ import enum
 import fractions
 import functools
 import math
+import multiprocessing
 import pathlib
 import random
 import re
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +32,7 @@ from hypothesis import strategies as st
 
 import crystallize_core.fingerprint as package
 from crystallize_core.errors import FingerprintError
-from crystallize_core.fingerprint import content_digest, register_hasher
+from crystallize_core.fingerprint import content_digest, encoding, register_hasher
 
 ROOT = Path(package.__file__).parents[2]
 
@@ -460,17 +462,45 @@ def test_a_generator_changes_with_what_was_drawn():
         assert content_digest(generator) != before == content_digest(twin)
 
 
-def test_a_large_array_is_hashed_at_the_speed_of_the_hash():
-    """100 MB of numbers take about as long as hashing their bytes, without a copy."""
-    import hashlib
+LARGE = encoding.MANY_BYTES // 8 + 1
 
-    data = np.zeros(100_000_000 // 8)
-    start = time.perf_counter()
-    hashlib.blake2b(data.view("u1"), digest_size=32).digest()
-    raw = time.perf_counter() - start
-    start = time.perf_counter()
-    content_digest(data)
-    assert time.perf_counter() - start < 2 * raw + 0.05
+
+@pytest.mark.parametrize("make", [np.arange, lambda n: memoryview(np.arange(n)), lambda n: bytes(8 * n)])
+def test_large_memory_is_not_copied(make):
+    """Arrays, memory views and bytes are read where they are."""
+    value = make(LARGE)
+    content_digest(value)
+    tracemalloc.start()
+    try:
+        content_digest(value)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000
+
+
+def test_threads_do_not_change_a_digest(monkeypatch):
+    """A machine with one core computes the same digest as one with several."""
+    value = np.arange(LARGE)
+    digests = set()
+    for count in (1, 2, 5):
+        monkeypatch.setattr(encoding, "_threads", lambda count=count: count)
+        digests.add(content_digest(value))
+    assert len(digests) == 1
+
+
+def _digest_of_large(_number):
+    return content_digest(np.arange(LARGE))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="processes are not forked here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_can_hash_what_its_parent_hashed(monkeypatch):
+    """The threads of a hash do not outlive it, so that nobody waits for threads that were not forked."""
+    monkeypatch.setattr(encoding, "_threads", lambda: 2)
+    before = _digest_of_large(0)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.map_async(_digest_of_large, [0]).get(timeout=60) == [before]
 
 
 SCRIPT = """
@@ -500,13 +530,19 @@ def test_digests_agree_between_processes_and_hash_seeds():
     assert results.pop().split()[1] == "False"
 
 
+def test_importing_the_core_does_not_load_the_hash():
+    """It takes time, and is loaded with the first digest."""
+    run = [sys.executable, "-c", "import sys, crystallize_core.step; print('blake3' in sys.modules)"]
+    assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
 def test_digests_are_the_same_forever():
     """The encoding is a format: a digest that was written down stays valid for all versions that use it."""
     value = {"a": [1, 2.5, None, True, b"x"], 1: ("é", {1, 2}), None: 2**70}
     assert content_digest(value) == GOLDEN
 
 
-GOLDEN = "2318f53b3584ce163e8f1c91fd4f2042f60cc85518586d8f3ba0414d9378c9ae"
+GOLDEN = "95f069182f7cd00b69b854cc25891c8e620210d96807362d7bf1759bb803c240"
 
 
 def frames():

@@ -21,7 +21,7 @@ from crystallize_core import (
 from crystallize_core.hookspecs import ANSWERING, HOOKS
 
 DEFINITION = ("init_hook",)
-PLAN = ("step_options", "wrap_step")
+PLAN = ("step_options", "cache_store", "wrap_step")
 RUN = (
     "before_run", "run_experiment_loop", "after_run", "replicate_done", "load_replicate", "should_stop", "on_event",
     "describe_run",
@@ -130,7 +130,12 @@ def test_failing_when_it_is_attached_fails_the_definition(shipped, hook):
 
 
 @pytest.mark.parametrize(
-    ("hook", "where"), [("step_options", {}), ("wrap_step", {"experiment": "trial", "step": "first"})]
+    ("hook", "where"),
+    [
+        ("step_options", {}),
+        ("cache_store", {"experiment": "trial"}),
+        ("wrap_step", {"experiment": "trial", "step": "first"}),
+    ],
 )
 def test_failing_when_the_plan_is_made_fails_the_run_before_it_begins(shipped, hook, where):
     """No hook of the run is called, and nothing runs."""
@@ -140,7 +145,7 @@ def test_failing_when_the_plan_is_made_fails_the_run_before_it_begins(shipped, h
         made.run()
     assert caught.value.message == f"hook {hook!r} of plugin 'failing' raised OSError: disk"
     assert caught.value.address == own_address(hook, **where)
-    assert set(seen.calls) <= {"init_hook", "step_options", "wrap_step"}
+    assert set(seen.calls) <= {"init_hook", "step_options", "cache_store", "wrap_step"}
 
 
 @pytest.mark.parametrize("hook", RUN)
