@@ -261,7 +261,9 @@ class StepCache:
             if kind == "context":
                 value = state.values.get(key, ABSENT)
             elif kind == "input":
-                value = _value_of(self._inputs[name], data) if name in self._inputs else data
+                fill = self._inputs.get(name)
+                # What is in the cache is not loaded for that.
+                value = data if fill is None else data.kept(fill.key) if fill.key in data else fill.value
             text = "not set" if value is ABSENT and kind == "context" else printable(key, value)
             if text is not None:
                 found[name] = text
