@@ -600,3 +600,13 @@ def test_the_cache_can_be_disabled_by_the_project(tmp_path, folder, monkeypatch)
     assert [found.step_results["step_0"].state for found in (first, second, third)] == ["ok", "ok", "cached"]
     assert third.step_results["step_0"].resumed
     assert entries(folder) == []
+
+
+# Limits -------------------------------------------------------------------------------------------
+
+
+def test_limits_of_a_pipeline_hold_for_its_experiments(folder):
+    """After the run, what is too much is gone; the rest is not."""
+    kept = [pipeline_step(cacheable=True)(lambda data, n=n: bytes(n)) for n in (1000, 9000)]
+    Experiment(lambda ctx: 1, Pipeline(kept, cache_max_bytes=5000), autoload=False).run()
+    assert [path.stat().st_size < 2000 for path in entries(folder)] == [True]
