@@ -6,6 +6,8 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+import attrs
+
 from crystallize_core.artifact import Artifact
 from crystallize_core.checks import (
     checked_context,
@@ -18,6 +20,7 @@ from crystallize_core.checks import (
 )
 from crystallize_core.context import BASELINE_CONDITION
 from crystallize_core.datasource import DataSource, as_datasource
+from crystallize_core.dry_run import MOST_REPLICATES, DryRun, look_ahead
 from crystallize_core.engine.run import Run
 from crystallize_core.engine.session import Provenance
 from crystallize_core.engine.subject import Subject
@@ -228,7 +231,43 @@ class Experiment(Subject):
         """
         return self._trial(treatment, data, replicate)
 
+    def dry_run(
+        self,
+        treatment: str | Treatment | None = None,
+        *,
+        replicate: int | None = None,
+        treatments: Sequence[Treatment] | None = None,
+        replicates: int | None = None,
+        executor: Any = None,
+    ) -> DryRun:
+        """What a run would do: which steps the cache would answer, which would run, and why; no step runs.
+
+        The datasource is asked for the data, and conditions of steps are asked; plugins see a run whose `trial` is true.
+
+        Args:
+            treatment: Only this condition, by name or as a treatment.
+            replicate: Only this replicate; default all, up to the first 20.
+            treatments, replicates, executor: As in `run`; without effect where one cell is asked for.
+
+        Raises:
+            DefinitionError: The experiment cannot run.
+
+        """
+        if treatment is None and replicate is None:
+            derived, name = self._derived(treatments, [], replicates, executor), None
+            wanted = range(min(derived.replicates, MOST_REPLICATES))
+        else:
+            derived, name = self._of_one_cell(treatment, 0 if replicate is None else replicate)
+            wanted = range(derived.replicates)[-1:]
+        caching = attrs.evolve(self.pipeline.caching(), explains=True)
+        return look_ahead(Run(derived, "none", trial=True, caching=caching), wanted, condition=name)
+
     def _trial(self, treatment: str | Treatment | None, data: Any, replicate: int) -> CellTrace:
+        derived, name = self._of_one_cell(treatment, replicate)
+        return run_cell(Run(derived, trial=True), name, replicate, data)
+
+    def _of_one_cell(self, treatment: str | Treatment | None, replicate: int) -> tuple[Experiment, str]:
+        """The experiment as a run of one cell sees it, and the name of the condition."""
         chosen: Treatment | None = None
         name = BASELINE_CONDITION
         if isinstance(treatment, Treatment):
@@ -249,7 +288,7 @@ class Experiment(Subject):
             hypotheses=[],
             replicates=replicate + 1,
         )
-        return run_cell(Run(derived, trial=True), name, replicate, data)
+        return derived, name
 
     def _new_run(
         self,

@@ -15,6 +15,7 @@ from crystallize_core.assets import Assets
 from crystallize_core.cache import Caching, Checkpoints, FileStore, cache_folder, cached_files, evict, invalidate
 from crystallize_core.checks import checked_name
 from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY, FrozenContext
+from crystallize_core.dry_run import DryRun
 from crystallize_core.engine.cell import run_chain
 from crystallize_core.engine.drive import Loops, adrive, drive
 from crystallize_core.engine.graph import run_graph
@@ -257,6 +258,28 @@ class Pipeline:
         output, records = await adrive(self._work(data, ctx, verbose, progress, rep, condition, logger, experiment))
         return (output, [dict(record) for record in records]) if return_provenance else output
 
+    def dry_run(
+        self,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        resume: bool | str = False,
+        executor: Any = None,
+    ) -> DryRun:
+        """What a run on its own would do: which steps the cache would answer, which would run, and why; no step runs.
+
+        Conditions of steps are asked; plugins see a run whose `trial` is true, and nothing is written.
+
+        Args:
+            inputs, context, resume, executor: As in `run`.
+
+        Raises:
+            DefinitionError: The pipeline cannot run.
+
+        """
+        self._refuse_idle(executor)
+        return self._on_its_own(inputs, context, False, resume, executor, False, False, None, trial=True).dry_run()  # noqa: FBT003 - it says nothing
+
     def rerun(
         self, run_id: str, from_step: str | None = None, *, debug: bool = False, raise_on_error: bool = False
     ) -> PipelineResult:
@@ -318,6 +341,8 @@ class Pipeline:
         progress: bool,  # noqa: FBT001 - passed through
         logger: logging.Logger | None,
         fresh: frozenset[str] = frozenset(),
+        *,
+        trial: bool = False,
     ) -> PipelineRun:
         if not isinstance(resume, (bool, str)):
             message = (
@@ -329,7 +354,7 @@ class Pipeline:
         narrator = Narrator(len(self.steps), verbose=verbose, progress=progress, logger=logger)
         recorder = Recorder(Debugger(narrator).tell if debug else narrator.tell, values=debug)
         given, over = _checked_inputs(inputs), _checked_context(context)
-        return PipelineRun(self, stack, given, dict(over or {}), recorder, resume=resume, fresh=fresh)
+        return PipelineRun(self, stack, given, dict(over or {}), recorder, resume=resume, fresh=fresh, trial=trial)
 
     def _returned(
         self, run: PipelineRun, result: PipelineResult, *, debug: bool, raise_on_error: bool

@@ -12,6 +12,7 @@ from crystallize_core.assets import Assets
 from crystallize_core.cache import Caching, Checkpoints, FileStore
 from crystallize_core.datasource import FunctionSource
 from crystallize_core.drawing import Arrow, Box, Drawing
+from crystallize_core.dry_run import DryRun, look_ahead
 from crystallize_core.engine.drive import Loops, adrive, drive
 from crystallize_core.engine.recorder import Recorder
 from crystallize_core.engine.run import Run, new_run_id
@@ -62,6 +63,7 @@ class PipelineRun:
         recorder: Keeps what becomes of each step.
         resume: Whether to take over what an earlier run finished: the newest one, or that of this id.
         fresh: The names of the steps that run again in any case, with everything that stands on them.
+        trial: Whether it is only looked at what a run would do, and nothing kept.
 
     Attributes:
         recorder: The same.
@@ -82,6 +84,7 @@ class PipelineRun:
         *,
         resume: bool | str = False,
         fresh: frozenset[str] = frozenset(),
+        trial: bool = False,
     ) -> None:
         self._pipeline, self.recorder = pipeline, recorder
         self._inputs, self._context = dict(inputs), {**pipeline.parameters, **context}
@@ -89,8 +92,10 @@ class PipelineRun:
         self._checkpoints: Checkpoints | None = pipeline.checkpoints()
         self._caching, resumed = self._stores(resume, fresh)
         self._subject = _OnItsOwn(pipeline, stack, context, frozenset(inputs))
-        self._run = Run(self._subject, "none", caching=self._caching, run_id=self._id)
-        if self._checkpoints is not None and self._caching.checkpoints is not None:  # now that the pipeline can run
+        self._run = Run(self._subject, "none", caching=self._caching, run_id=self._id, trial=trial)
+        if (
+            not trial and self._checkpoints is not None and self._caching.checkpoints is not None
+        ):  # now that the pipeline can run
             given = {"inputs": self._inputs, "context": dict(context)}
             self._checkpoints.begin(self._caching.checkpoints, given, resumed)
         self._assets = Assets(self._inputs)
@@ -114,6 +119,10 @@ class PipelineRun:
     def steps(self) -> tuple[WiredStep, ...]:
         """The steps in the order in which they run."""
         return tuple(planned.wired for planned in self._run.session.plan.steps)
+
+    def dry_run(self) -> DryRun:
+        """Look at what a run would do."""
+        return look_ahead(self._run, [0], data=self._assets, name=f"pipeline {self._pipeline.name!r}")
 
     def run(self) -> PipelineResult:
         """Run in this thread; steps that an executor wants as tasks, on an event loop of the run."""

@@ -119,20 +119,58 @@ def _guarding(guard: Guard) -> Callable[[F], F]:
 
 
 def _guarded(function: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
-    body, is_innermost = _body(function), not guards_of(function)
+    asking = _Asking(function, guard)
 
-    def asked(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        positional, named = _direct_arguments(guard, function, args, kwargs)
-        return guard.predicate(*positional, **named)
-
-    def refusal(answer: Any) -> Skipped | None:
-        return None if bool(answer) is guard.wanted else Skipped(name_of(function), guard.reason)
-
+    # These two are what is pickled by value where the decorated function is: they must hold nothing of this module.
     def call(*args: Any, **kwargs: Any) -> Any:
-        if _asked.get() is not body:
-            skipped = refusal(_at_once(asked(args, kwargs), guard, function))
+        return asking.call(args, kwargs)
+
+    async def acall(*args: Any, **kwargs: Any) -> Any:
+        return await asking.acall(args, kwargs)
+
+    wrapper = functools.wraps(function)(acall if is_async(function) else call)
+    wrapper.__dict__[_GUARDS] = guard
+    return wrapper
+
+
+class _Asking:
+    """A function with one guard, which it asks where nobody further out has."""
+
+    def __init__(self, function: Callable[..., Any], guard: Guard) -> None:
+        self.function, self.guard = function, guard
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Asking, (self.function, self.guard)
+
+    def __crystallize_digest__(self) -> str:
+        # What a step returns when it runs does not depend on what decides whether it runs.
+        return "condition"
+
+    # Both are made at the first call: where this is unpickled, the function may not be complete yet.
+
+    @functools.cached_property
+    def _body(self) -> Any:
+        return _body(self.function)
+
+    @functools.cached_property
+    def _is_innermost(self) -> bool:
+        return not guards_of(self.function)
+
+    def _asked(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        positional, named = _direct_arguments(self.guard, self.function, args, kwargs)
+        return self.guard.predicate(*positional, **named)
+
+    def _refusal(self, answer: Any) -> Skipped | None:
+        guard = self.guard
+        return None if bool(answer) is guard.wanted else Skipped(name_of(self.function), guard.reason)
+
+    def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Call it, unless it is to be skipped."""
+        function = self.function
+        if _asked.get() is not self._body:
+            skipped = self._refusal(_at_once(self._asked(args, kwargs), self.guard, function))
             return function(*args, **kwargs) if skipped is None else skipped
-        if not is_innermost:
+        if not self._is_innermost:
             return function(*args, **kwargs)
         token = _asked.set(None)  # a function that calls itself is asked there
         try:
@@ -140,22 +178,20 @@ def _guarded(function: Callable[..., Any], guard: Guard) -> Callable[..., Any]:
         finally:
             _asked.reset(token)
 
-    async def acall(*args: Any, **kwargs: Any) -> Any:
-        if _asked.get() is not body:
-            answer = asked(args, kwargs)
-            skipped = refusal(await answer if inspect.isawaitable(answer) else answer)
+    async def acall(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """The same for `async def`."""
+        function = self.function
+        if _asked.get() is not self._body:
+            answer = self._asked(args, kwargs)
+            skipped = self._refusal(await answer if inspect.isawaitable(answer) else answer)
             return await function(*args, **kwargs) if skipped is None else skipped
-        if not is_innermost:
+        if not self._is_innermost:
             return await function(*args, **kwargs)
         token = _asked.set(None)  # as above
         try:
             return await function(*args, **kwargs)
         finally:
             _asked.reset(token)
-
-    wrapper = functools.wraps(function)(acall if is_async(function) else call)
-    wrapper.__dict__[_GUARDS] = guard
-    return wrapper
 
 
 def _at_once(answer: Any, guard: Guard, function: Callable[..., Any]) -> Any:

@@ -26,6 +26,7 @@ class Caching:
         earlier: The checkpoints of an earlier run that is resumed, and of those that it resumed in turn.
         is_chosen: Whether somebody said where the cache is to be, so that no plugin says otherwise.
         fresh: The names of the steps that run again, whatever an earlier run has of them.
+        explains: Whether a miss says what has changed since the step ran last; in any case where there are checkpoints.
 
     """
 
@@ -34,6 +35,7 @@ class Caching:
     earlier: tuple[EntryStore, ...] = ()
     fresh: Collection[str] = ()
     is_chosen: bool = False
+    explains: bool = False
 
     def of_step(
         self, wired: WiredStep, ask: Callable[[Any], Any], asset_stores: Sequence[str] = ()
@@ -52,7 +54,8 @@ class Caching:
         keeps = [s for s in (self.store if is_cached else None, self.checkpoints) if s is not None]
         if not keeps:
             return None
-        explains = self.checkpoints is not None  # one run at a time, and somebody may look at each step of it
+        # With checkpoints it is one run at a time, and somebody may look at each step of it.
+        explains = self.explains or self.checkpoints is not None
         return StepCache(
             wired,
             ask,

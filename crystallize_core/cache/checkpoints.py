@@ -7,12 +7,17 @@ cache itself. They are kept for steps that are not cached as well.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Final
 from urllib.parse import quote
+
+import attrs
 
 from crystallize_core.cache.format import Damaged
 from crystallize_core.cache.store import FileStore
@@ -20,13 +25,60 @@ from crystallize_core.errors import RunError, did_you_mean
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.parameters import is_secret
 
-__all__ = ["Checkpoints"]
+__all__ = ["Checkpoints", "KeptRun", "kept_runs"]
 
 _RECORD: Final = "run.json"
 _GIVEN: Final = "given/run"
 LONGEST_NAME: Final = 150
 UNFINISHED_SECONDS: Final = 24 * 3600.0
 """A run that does not say that it has ended may still go on, and is left alone for so long."""
+
+
+@attrs.frozen
+class KeptRun:
+    """The checkpoints of one run.
+
+    Attributes:
+        folder: Where they are.
+        pipeline: The pipeline.
+        state: `completed`, `failed` and so on; `running` where nothing says that it has ended.
+        size: Bytes of their own: what is also an entry of the cache is not counted.
+        written: When they were last written to, in seconds since 1970.
+        has_ended: Whether the run has ended, or must have by now.
+
+    """
+
+    folder: Path
+    pipeline: str
+    state: str
+    size: int
+    written: float
+    has_ended: bool
+
+
+def kept_runs(folder: Path) -> list[KeptRun]:
+    """The checkpoints below the folder of a cache, those of each pipeline from the oldest on."""
+    found = []
+    for record in sorted(folder.glob(f"runs/*/*/{_RECORD}")):
+        run = record.parent
+        if any(path.is_symlink() for path in (record, run, run.parent, run.parent.parent)):
+            continue
+        with suppress(OSError):
+            said = _record(run)
+            if said.get("run_id") != run.name:
+                continue  # it is not ours, or damaged
+            size = sum(stat.st_size for stat in _stats(run) if stat.st_nlink < 2)  # noqa: PLR2004 - it has another name
+            names = (str(said.get("pipeline", "")), str(said.get("state", "running")))
+            found.append(KeptRun(run, *names, size, record.stat().st_mtime, _has_ended(run)))
+    return found
+
+
+def _stats(folder: Path) -> Iterator[os.stat_result]:
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            stat = path.lstat()
+            if S_ISREG(stat.st_mode):
+                yield stat
 
 
 class Checkpoints:
@@ -122,6 +174,13 @@ class Checkpoints:
             )
             raise RunError(message)
         return given
+
+    def older_than(self, moment: float) -> list[Path]:
+        """The folders of runs that ended before a moment, but for those that a later one took over from."""
+        runs = [self.folder / run_id for run_id in self.runs()]
+        old = {run for run in runs if _has_ended(run) and (run / _RECORD).stat().st_mtime < moment}
+        kept = {other for run in runs if run not in old for other in self._line(run.name)}
+        return [run for run in runs if run in old and run.name not in kept]
 
     def prune(self, keep: int) -> None:
         """Remove all but the newest runs, and what these took over from; one that may still go on stays."""

@@ -66,6 +66,7 @@ class Lookup:
         found_in: The store that had it.
         full_name: The name of the entry that was found.
         reason: Why nothing was found, in words.
+        changes: What has changed since the step ran last, one by one, where that was asked for.
         was_asked: Whether there is a store that might have had it.
 
     """
@@ -77,6 +78,7 @@ class Lookup:
     full_name: str | None = None
     reason: str = "what it depends on has no stable digest"
     was_asked: bool = True
+    changes: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:

@@ -32,14 +32,14 @@ from crystallize_core.cache.dependencies import (
     parameter_name,
 )
 from crystallize_core.cache.entry import Entry, Lookup
-from crystallize_core.cache.reasons import changes, last_name, last_parts
+from crystallize_core.cache.reasons import LastRun, changes, in_words, last_name, printable
 from crystallize_core.cache.store import CacheWarning, EntryStore
-from crystallize_core.context import StepContext
+from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY, StepContext
 from crystallize_core.errors import DefinitionError, FingerprintError, describe, warn_caller
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.fingerprint.lasting import lasting_digest
 from crystallize_core.signature import REQUIRED
-from crystallize_core.state import CellState
+from crystallize_core.state import ABSENT, CellState
 from crystallize_core.stored import Stored, loaded
 from crystallize_core.wiring.types import promised_types
 
@@ -174,8 +174,11 @@ class StepCache:
             for store in self._keeps:
                 self._merge_names(store, lookup.name, [names])
             full = _entry_name(lookup.name, values)
-            if self._explains and data is not None:
-                self._keeps[0].write_text(last_name(self._name), json.dumps(self._parts(data) | values))
+            if state.values.get(REPLICATE_KEY, 0) == 0:
+                found = LastRun(
+                    self._parts(lookup.name, data) | values, self._shown([*self._inputs, *names], data, state)
+                )
+                self._keeps[0].write_text(self._last_name(state), found.text())
         stage = ctx._stage  # noqa: SLF001 - as above
         entry = {
             "output": output,
@@ -203,17 +206,26 @@ class StepCache:
             return Lookup(None, name, answers, reason="no entry has the key of its own function")
         if not self._explains:
             return Lookup(None, name, answers, reason="there is no entry for this code and input")
-        last = self._last_parts()
-        now = self._parts(data) | dict.fromkeys(asked_names(answers), "asked")
-        for part in last.keys() - now.keys():
+        last = self._last_run(state)
+        now = self._parts(name, data) | dict.fromkeys(asked_names(answers), "asked")
+        for part in last.parts.keys() - now.keys():
             with suppress(FingerprintError, KeyError):
                 now[part] = self._current(part, state, answers)
-        return Lookup(None, name, answers, reason=changes(last, now))
+        changed = changes(last, LastRun(now, self._shown(now, data, state)))
+        return Lookup(None, name, answers, reason=in_words(last, changed), changes=changed)
 
-    def _last_parts(self) -> dict[str, str]:
-        """What the step stood on when it ran last, as far as one of the stores knows."""
-        texts = (store.read_text(last_name(self._name)) for store in self._reads)
-        return next((found for found in map(last_parts, texts) if found), {})
+    def _last_name(self, state: CellState) -> str:
+        condition = state.values.get(CONDITION_KEY)
+        return last_name(self._name, None if condition == BASELINE_CONDITION else condition)
+
+    def _last_run(self, state: CellState) -> LastRun:
+        """What the step stood on when it ran last under this condition, as far as one of the stores knows."""
+        for name in dict.fromkeys([self._last_name(state), last_name(self._name)]):
+            for store in self._reads:
+                found = LastRun.read(store.read_text(name))
+                if found.parts:
+                    return found
+        return LastRun()
 
     def _keep_last(self, other: EntryStore) -> None:
         """Take over what the step stood on when it ran last, where that is not known here."""
@@ -222,14 +234,35 @@ class StepCache:
         if text is not None and self._keeps[0].read_text(name) is None:
             self._keeps[0].write_text(name, text)
 
-    def _parts(self, data: Any) -> dict[str, str]:
+    @functools.cached_property
+    def _inputs(self) -> Mapping[str, Fill]:
+        """What fills parameters from other steps or the inputs of the run, by the name of the part."""
+        return {f"input:{f.key if isinstance(f.key, str) else f.parameter}": f for f in self._assets}
+
+    def _parts(self, name: str, data: Any) -> dict[str, str]:
         """The digests of what an entry stands under, by what they are the digests of."""
-        parts = {"code": self._hash or "", **self._code_parts()}
-        if isinstance(data, Assets):
-            for fill in self._assets:
-                with suppress(FingerprintError, KeyError):
-                    parts[f"input:{fill.key if isinstance(fill.key, str) else fill.parameter}"] = _digest_of(fill, data)
+        parts = {"code": self._hash or "", **self._code_parts}
+        if not isinstance(data, Assets):
+            return parts | {"input:data": name.partition("/")[2]}
+        for part, fill in self._inputs.items():
+            with suppress(FingerprintError, KeyError):
+                parts[part] = _digest_of(fill, data)
         return parts
+
+    def _shown(self, names: Iterable[str], data: Any, state: CellState) -> dict[str, str]:
+        """The values behind parts, as far as they can be shown."""
+        found: dict[str, str] = {}
+        for name in names:
+            kind, _, key = name.partition(":")
+            value: Any = ABSENT
+            if kind == "context":
+                value = state.values.get(key, ABSENT)
+            elif kind == "input":
+                value = _value_of(self._inputs[name], data) if name in self._inputs else data
+            text = "not set" if value is ABSENT and kind == "context" else printable(key, value)
+            if text is not None:
+                found[name] = text
+        return found
 
     @functools.cached_property
     def _promised(self) -> Mapping[str, type[Asset]]:
@@ -242,7 +275,8 @@ class StepCache:
         made = values if len(self._wired.outputs) > 1 else (output,)
         return any(isinstance(value, Asset) for value in made) or bool(self._promised)
 
-    def _code_parts(self) -> dict[str, str]:
+    @functools.cached_property
+    def _code_parts(self) -> Mapping[str, str]:
         """The digests of the parts of the code, where the code counts."""
         if self._own_key is not None or self._wired.step.cache_strategy == "input_hash":
             return {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -14,8 +15,12 @@ import attrs
 from crystallize_core.cache.store import STEP_FILE, UNFINISHED
 from crystallize_core.errors import DefinitionError
 
-__all__ = ["CachedFile", "cached_files", "evict", "invalidate"]
+__all__ = ["CachedFile", "cached_files", "evict", "invalidate", "remove_leftovers", "superfluous", "unfinished_files"]
 
+_STEP_FOLDER: Final = re.compile(r"[0-9a-f]{64}")
+_ENTRY: Final = re.compile(r"[0-9a-f]{64}(?:\.[0-9a-f]{32})?\.pkl")
+_BESIDE: Final = re.compile(rf"[0-9a-f]{{64}}\.json|{STEP_FILE}")
+"""The names that we give; whatever else lies in the folder is somebody's own, and stays."""
 ABANDONED_SECONDS: Final = 24 * 3600.0
 """After so long, nobody is writing a file any more."""
 
@@ -46,7 +51,7 @@ def cached_files(folder: Path) -> Iterator[CachedFile]:
         name = ""
         with suppress(OSError):
             name = (step_folder / STEP_FILE).read_text(encoding="utf-8", errors="replace")
-        for path in sorted(step_folder.glob("*.pkl")):
+        for path in _entries(step_folder):
             with suppress(OSError):
                 stat = path.stat()
                 yield CachedFile(path, name, stat.st_size, stat.st_mtime, max(stat.st_atime, stat.st_mtime))
@@ -55,7 +60,14 @@ def cached_files(folder: Path) -> Iterator[CachedFile]:
 def _folders(folder: Path) -> list[Path]:
     """The folders of steps, which are named by a digest; the checkpoints of runs are not among them."""
     try:
-        return [path for path in folder.iterdir() if path.is_dir() and len(path.name) == 64]  # noqa: PLR2004 - a digest
+        return [p for p in folder.iterdir() if _STEP_FOLDER.fullmatch(p.name) and p.is_dir() and not p.is_symlink()]
+    except OSError:
+        return []
+
+
+def _entries(step_folder: Path) -> list[Path]:
+    try:
+        return sorted(p for p in step_folder.iterdir() if _ENTRY.fullmatch(p.name) and not p.is_symlink())
     except OSError:
         return []
 
@@ -79,7 +91,7 @@ def invalidate(folder: Path, *, step: str | None = None, before: dt.datetime | d
             with suppress(OSError):
                 entry.path.unlink()
                 removed += 1
-    _remove_leftovers(folder)
+    remove_leftovers(folder)
     return removed
 
 
@@ -88,32 +100,62 @@ def evict(folder: Path, most_bytes: int) -> int:
 
     An entry that is larger than that by itself goes alone, and not with everything that is older.
     """
-    entries = sorted(cached_files(folder), key=lambda entry: entry.used, reverse=True)
-    total = removed = 0
-    for entry in entries:
-        is_too_large = entry.size > most_bytes
-        total += 0 if is_too_large else entry.size
-        if is_too_large or total > most_bytes:
-            with suppress(OSError):
-                entry.path.unlink()
-                removed += 1
+    removed = 0
+    for entry in superfluous(cached_files(folder), most_bytes=most_bytes):
+        with suppress(OSError):
+            entry.path.unlink()
+            removed += 1
     if removed:
-        _remove_leftovers(folder)
+        remove_leftovers(folder)
     return removed
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed left half written, and the folders of steps without entries."""
+def superfluous(
+    entries: Iterable[CachedFile], *, unused_since: float | None = None, most_bytes: int | None = None
+) -> list[CachedFile]:
+    """The entries that were not used since a moment, and of the others those that are too much, the oldest use first."""
+    found = []
+    total = 0
+    for entry in sorted(entries, key=lambda entry: entry.used, reverse=True):
+        is_old = unused_since is not None and entry.used < unused_since
+        is_too_large = most_bytes is not None and entry.size > most_bytes
+        total += 0 if is_old or is_too_large else entry.size
+        if is_old or is_too_large or (most_bytes is not None and total > most_bytes):
+            found.append(entry)
+    return found[::-1]
+
+
+def unfinished_files(folder: Path) -> list[Path]:
+    """What processes that were killed left half written, wherever we write."""
+    found = []
+    for below in (
+        folder,
+        *folder.glob("last"),
+        *_folders(folder),
+        *folder.glob("runs/*/*"),
+        *folder.glob("runs/*/*/*"),
+    ):
+        with suppress(OSError):
+            there = [] if below.is_symlink() else [p for p in below.glob(f"{UNFINISHED}*") if not p.is_symlink()]
+            found += [path for path in there if time.time() - path.stat().st_mtime > ABANDONED_SECONDS]
+    return found
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Remove what was left half written and the folders of steps without entries; how many of these there were."""
+    for path in unfinished_files(folder):
+        with suppress(OSError):
+            path.unlink()
+    removed = 0
     for step_folder in _folders(folder):
         with suppress(OSError):
-            for path in step_folder.glob(f"{UNFINISHED}*"):
-                if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-                    path.unlink()
-            if not any(step_folder.glob("*.pkl")):
+            if not _entries(step_folder):
                 for path in step_folder.iterdir():
-                    if not path.name.startswith(UNFINISHED):  # somebody is about to make an entry
+                    if _BESIDE.fullmatch(path.name):  # not what somebody writes who is about to make an entry
                         path.unlink()
                 step_folder.rmdir()
+                removed += 1
+    return removed
 
 
 def _seconds(moment: object) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from crystallize_core.cli.cache import cache
 from crystallize_core.cli.extra import ExtensibleGroup
 from crystallize_core.cli.plugins import plugins
 from crystallize_core.cli.run import run
@@ -58,8 +59,9 @@ def _print_version(ctx: click.Context) -> NoReturn:
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
 )
 def main(*, traceback: bool) -> None:
-    """Run experiments, and look at the plugins that are installed."""
+    """Run experiments and pipelines, and look at the plugins and at what is cached."""
 
 
 main.add_command(run)
 main.add_command(plugins)
+main.add_command(cache)

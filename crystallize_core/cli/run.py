@@ -1,4 +1,4 @@
-"""`crystallize run`: find an experiment, run it, print what it came to."""
+"""`crystallize run`: find an experiment or a pipeline, run it, print what it came to."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from crystallize_core.dry_run import DryRun
     from crystallize_core.experiment import Experiment
     from crystallize_core.hypothesis import Hypothesis
+    from crystallize_core.pipeline import Pipeline
+    from crystallize_core.pipeline_result import PipelineResult
     from crystallize_core.result import Result
 
 __all__ = ["run"]
@@ -55,7 +58,15 @@ def _set_profile(_: click.Context, __: click.Parameter, profile: str | None) -> 
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Set a key of initial_ctx; VALUE is read as TOML or JSON, and else as text. May be repeated.",
+    help="Set a key of initial_ctx, or a parameter of a pipeline; VALUE is read as TOML or JSON, and else as text. "
+    "May be repeated.",
+)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Give a pipeline this input; VALUE as for --set. May be repeated.",
 )
 @click.option(
     "--profile",
@@ -68,10 +79,11 @@ def _set_profile(_: click.Context, __: click.Parameter, profile: str | None) -> 
 @click.option(
     "--provenance",
     type=click.Choice(["first", "all", "none"]),
-    default="first",
-    show_default=True,
-    help="Keep records of the steps of the first replicate, of all, or of none.",
+    help="Keep records of the steps of the first replicate (the default), of all, or of none.",
 )
+@click.option("--resume", is_flag=True, help="Take over what the newest run finished.")
+@click.option("--debug", is_flag=True, help="Say on standard error what each step of a pipeline gets and makes.")
+@click.option("--dry-run", is_flag=True, help="Run no step; show which are cached, which would run, and why.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else, to standard output.")
 @click.option(
     "--output",
@@ -83,47 +95,172 @@ def _set_profile(_: click.Context, __: click.Parameter, profile: str | None) -> 
 @click.pass_context
 def run(
     ctx: click.Context,
+    /,
     *,
     target: str,
-    replicates: int | None,
-    treatments: tuple[str, ...],
-    executor: str | None,
-    settings: tuple[str, ...],
-    provenance: str,
     as_json: bool,
     output: Path | None,
+    dry_run: bool,
+    **options: Any,
 ) -> None:
-    """Run the experiment TARGET and print what it came to.
+    """Run the experiment or pipeline TARGET and print what it came to.
 
-    TARGET is file.py or package.module, with :NAME behind it where there are several experiments. NAME is an Experiment
+    TARGET is file.py or package.module, with :NAME behind it where there are several. NAME is an Experiment, a Pipeline
     or a function without arguments that returns one.
 
-    The exit code is 0 when all went well; 1 when cells, verifiers or plugins failed; 2 when nothing ran because of a
-    mistake; 130 after Ctrl-C, which prints what was finished.
+    The exit code is 0 when all went well; 1 when cells, steps, verifiers or plugins failed; 2 when nothing ran because
+    of a mistake; 130 after Ctrl-C, which prints what was finished.
     """
+    asked = _Asked(**options)
+    if dry_run and output is not None:
+        message = "a dry run has no result to write; --json prints what it came to"
+        raise click.UsageError(message)
     with _output_for(as_json), _warnings_told() as warned:
-        result, failure = _outcome(target, treatments, settings, warned, replicates, executor, provenance)
-    if result is not None:
-        _show(result, as_json=as_json)
+        found = _found(target, warned)
+        is_pipeline = _is_pipeline(found)
+        asked.refuse_what_does_not_go_with(found, target, is_pipeline=is_pipeline)
+        if dry_run:
+            shown: Any = _dry(found, asked, warned, is_pipeline=is_pipeline)
+            failure: BaseException | None = None
+        elif is_pipeline:
+            shown, failure = _of_pipeline(found, asked, warned)
+        else:
+            shown, failure = _of_experiment(found, asked, warned)
+    if shown is not None:
+        _show(shown, as_json=as_json)
         if output is not None:
-            _write(result, output)
-    ctx.exit(_verdict(ctx, result, failure))
+            _write(shown, output)
+    if dry_run:
+        ctx.exit(FAILED if shown.errors else 0)
+    ctx.exit(_verdict_on_pipeline(ctx, shown, failure) if is_pipeline else _verdict(ctx, shown, failure))
 
 
-def _outcome(
-    target: str, treatments: tuple[str, ...], settings: tuple[str, ...], warned: list[str], *options: Any
-) -> tuple[Result | None, BaseException | None]:
+class _Asked:
+    """The options that say how to run."""
+
+    def __init__(
+        self,
+        *,
+        replicates: int | None,
+        treatments: tuple[str, ...],
+        executor: str | None,
+        settings: tuple[str, ...],
+        inputs: tuple[str, ...],
+        provenance: str | None,
+        resume: bool,
+        debug: bool,
+    ) -> None:
+        self.replicates, self.treatments, self.executor, self.settings = replicates, treatments, executor, settings
+        self.inputs, self.provenance, self.resume, self.debug = inputs, provenance, resume, debug
+
+    def refuse_what_does_not_go_with(self, found: Any, target: str, *, is_pipeline: bool) -> None:
+        """Refuse options that would do nothing.
+
+        Raises:
+            DefinitionError: There are such options; all of them are named.
+
+        """
+        from crystallize_core.errors import DefinitionError  # noqa: PLC0415 - not for --help
+
+        of_experiments = {
+            "--replicates": self.replicates,
+            "--treatment": self.treatments,
+            "--provenance": self.provenance,
+        }
+        wrong = of_experiments if is_pipeline else {"--input": self.inputs, "--debug": self.debug}
+        named = [option for option, value in wrong.items() if value]
+        if named:
+            kind, other = ("pipeline", "an experiment") if is_pipeline else ("experiment", "a pipeline")
+            message = f"{', '.join(named)} goes with {other}, and {target} is {kind} {found.name!r}"
+            raise DefinitionError(message)
+
+
+def _found(target: str, warned: list[str]) -> Any:
+    from crystallize_core.cli.target import find_target  # noqa: PLC0415 - not for --help
+
+    with _warnings_shown(warned):
+        return find_target(target)
+
+
+@contextlib.contextmanager
+def _warnings_shown(warned: list[str]) -> Iterator[None]:
+    """Show the warnings where there will be no result that has them."""
+    from crystallize_core.errors import CrystallizeError  # noqa: PLC0415 - not for --help
+
+    try:
+        yield
+    except CrystallizeError:
+        for text in warned:
+            click.echo(f"warning: {text}", err=True)
+        raise
+
+
+def _is_pipeline(found: Any) -> bool:
+    from crystallize_core.pipeline import Pipeline  # noqa: PLC0415 - not for --help
+
+    return isinstance(found, Pipeline)
+
+
+def _of_pipeline(
+    pipeline: Pipeline, asked: _Asked, warned: list[str]
+) -> tuple[PipelineResult | None, BaseException | None]:
+    """The result of a pipeline that runs on its own, and Ctrl-C."""
+    from crystallize_core.cli.settings import given_inputs, told, with_context  # noqa: PLC0415 - not for --help
+
+    inputs, context = given_inputs(asked.inputs), told(with_context(pipeline, asked.settings))
+    try:
+        with _warnings_shown(warned):
+            result = pipeline.run(
+                inputs=inputs, context=context, debug=asked.debug, resume=asked.resume, executor=asked.executor
+            )
+    except KeyboardInterrupt as interruption:
+        return None, interruption
+    return result, None
+
+
+def _verdict_on_pipeline(ctx: click.Context, result: PipelineResult | None, failure: BaseException | None) -> int:
+    from crystallize_core.cli.messages import message_of  # noqa: PLC0415 - not for --help
+
+    if failure is not None:
+        click.echo("interrupted: the steps that were finished are kept; --resume goes on from there", err=True)
+        return INTERRUPTED
+    if result is None or result.success:
+        return FAILED if result is None else 0
+    if result.error is not None:
+        click.echo(message_of(result.error, with_traceback=bool(ctx.find_root().params.get("traceback"))), err=True)
+    return FAILED
+
+
+def _dry(found: Any, asked: _Asked, warned: list[str], *, is_pipeline: bool) -> DryRun:
+    """What a run would do."""
+    from crystallize_core.cli.settings import given_inputs, told, with_context, with_settings  # noqa: PLC0415 - not for --help
+
+    with _warnings_shown(warned):
+        if is_pipeline:
+            inputs, context = given_inputs(asked.inputs), told(with_context(found, asked.settings))
+            dry: DryRun = found.dry_run(inputs=inputs, context=context, resume=asked.resume, executor=asked.executor)
+            return dry
+        experiment = told(with_settings(found, asked.settings))
+        chosen = _chosen(experiment, asked.treatments)["treatments"] if asked.treatments else None
+        return experiment.dry_run(treatments=chosen, replicates=asked.replicates, executor=asked.executor)
+
+
+def _of_experiment(found: Experiment, asked: _Asked, warned: list[str]) -> tuple[Result | None, BaseException | None]:
     """The result of the run, and what ended it early; what ended it before anything ran is raised."""
-    from crystallize_core.cli.target import find_experiment  # noqa: PLC0415 - not for --help
+    from crystallize_core.cli.settings import told, with_settings  # noqa: PLC0415 - not for --help
     from crystallize_core.errors import CrystallizeError, RunInterrupted  # noqa: PLC0415 - as above
 
-    replicates, executor, provenance = options
+    provenance: Any = asked.provenance or "first"
     try:
-        experiment = find_experiment(target)
-        if settings:
-            experiment = _with_settings(experiment, settings)
-        chosen = _chosen(experiment, treatments) if treatments else {}
-        return experiment.run(replicates=replicates, executor=executor, provenance=provenance, **chosen), None
+        experiment = told(with_settings(found, asked.settings))
+        chosen = _chosen(experiment, asked.treatments) if asked.treatments else {}
+        result = experiment.run(
+            replicates=asked.replicates,
+            executor=asked.executor,
+            provenance=provenance,
+            resume=asked.resume,
+            **chosen,
+        )
     except RunInterrupted as interruption:
         return interruption.result, interruption
     except CrystallizeError as error:
@@ -132,6 +269,7 @@ def _outcome(
         for text in warned:  # otherwise they are in the result
             click.echo(f"warning: {text}", err=True)
         raise
+    return result, None
 
 
 def _chosen(experiment: Experiment, names: tuple[str, ...]) -> dict[str, Any]:
@@ -168,24 +306,21 @@ def _without(hypotheses: Iterable[Hypothesis], left_out: AbstractSet[str]) -> li
     return kept
 
 
-def _with_settings(experiment: Experiment, settings: tuple[str, ...]) -> Experiment:
-    from crystallize_core.cli.settings import with_settings  # noqa: PLC0415 - not for --help
-
-    changed, doubts = with_settings(experiment, settings)
-    for doubt in doubts:
-        click.echo(f"warning: {doubt}", err=True)
-    return changed
-
-
-def _show(result: Result, *, as_json: bool) -> None:
+def _show(found: Result | PipelineResult | DryRun, *, as_json: bool) -> None:
     from crystallize_core.cli.output import say  # noqa: PLC0415 - not for --help
 
-    say(json.dumps(result.to_dict(), indent=2, allow_nan=False) if as_json else str(result))
+    if as_json:
+        say(json.dumps(found.to_dict(), indent=2, allow_nan=False))
+    else:
+        say(found.summary() if hasattr(found, "summary") else str(found))
 
 
-def _write(result: Result, path: Path) -> None:
+def _write(result: Result | PipelineResult, path: Path) -> None:
     try:
-        result.to_json(path)
+        if hasattr(result, "to_json"):
+            result.to_json(path)
+        else:
+            path.write_text(json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:
         message = f"the result cannot be written to {path}: {error.strerror or error}"
         raise click.ClickException(message) from error

@@ -1,4 +1,4 @@
-"""From what `crystallize run` is given to an experiment: `file.py`, `file.py:NAME`, `package.module[:NAME]`."""
+"""From what `crystallize run` is given to an experiment or a pipeline: `file.py[:NAME]`, `package.module[:NAME]`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from typing import Any, Final
 
 from crystallize_core.errors import CrystallizeError, DefinitionError, describe, did_you_mean
 from crystallize_core.experiment import Experiment
+from crystallize_core.pipeline import Pipeline
+from crystallize_core.pipeline import pipeline as make_pipeline
 from crystallize_core.stack.files import load_file
 
-__all__ = ["find_experiment"]
+__all__ = ["find_target"]
 
-DEFAULT_NAME: Final = "experiment"
+_KINDS: Final = (Experiment, Pipeline)
+_DEFAULTS: Final = ("experiment", "pipeline")
+"""What is meant where no name is given and there are several; the first of them that is there."""
 
 
-def find_experiment(target: str) -> Experiment:
-    """The experiment that a target names.
+def find_target(target: str) -> Experiment | Pipeline:
+    """The experiment or pipeline that a target names.
 
     Raises:
         CrystallizeError: There is no such file, module or name, several would do, or running it failed.
@@ -83,35 +87,43 @@ def _not_importable(place: str, error: BaseException) -> DefinitionError:
 
 
 def _only_name(module: ModuleType, place: str) -> str:
-    """The name of the experiment where none was given."""
-    found = {name: value for name, value in vars(module).items() if isinstance(value, Experiment)}
-    if DEFAULT_NAME not in found and len({id(value) for value in found.values()}) == 1:
-        return next(iter(found))
-    if DEFAULT_NAME in found or (not found and callable(getattr(module, DEFAULT_NAME, None))):
-        return DEFAULT_NAME
-    if found:
-        names = ", ".join(f"{place}:{name}" for name in found)
-        message = f"{place} has several experiments; say which: {names}"
-    else:
-        message = f"{place} has no Experiment; a function that returns one is named as {place}:NAME"
+    """The name of the experiment where none was given; of the pipeline, where there is no experiment."""
+    for kind, default in zip(_KINDS, _DEFAULTS, strict=True):
+        found = {name: value for name, value in vars(module).items() if isinstance(value, kind)}
+        if default not in found and len({id(value) for value in found.values()}) == 1:
+            return next(iter(found))
+        if default in found or (not found and _makes(getattr(module, default, None))):
+            return default
+        if found:
+            names = ", ".join(f"{place}:{name}" for name in found)
+            message = f"{place} has several {default}s; say which: {names}"
+            raise DefinitionError(message)
+    message = f"{place} has no Experiment and no Pipeline; a function that returns one is named as {place}:NAME"
     raise DefinitionError(message)
+
+
+def _makes(value: Any) -> bool:
+    """Whether it may be a function that returns one; the function of ours that was imported is none."""
+    return callable(value) and value is not make_pipeline
 
 
 def _get(module: ModuleType, name: str, place: str) -> Any:
     try:
         return getattr(module, name)
     except AttributeError:
-        known = [known for known, value in vars(module).items() if isinstance(value, Experiment)]
-        message = f"{place} has no {name!r}; {did_you_mean(name, known, listing='its experiments are')}"
+        known = [known for known, value in vars(module).items() if isinstance(value, _KINDS)]
+        message = f"{place} has no {name!r}; {did_you_mean(name, known, listing='it has')}"
         raise DefinitionError(message) from None
 
 
-def _made(value: Any, where: str) -> Experiment:
-    """The experiment itself, or what a function without arguments returns."""
-    if isinstance(value, Experiment):
+def _made(value: Any, where: str) -> Experiment | Pipeline:
+    """The experiment or pipeline itself, or what a function without arguments returns."""
+    if isinstance(value, (Experiment, Pipeline)):
         return value
     if not inspect.isroutine(value):
-        message = f"{where} is {type(value).__qualname__}; expected an Experiment, or a function that returns one"
+        message = (
+            f"{where} is {type(value).__qualname__}; expected an Experiment, a Pipeline, or a function that returns one"
+        )
         raise DefinitionError(message)
     needed = [
         parameter.name
@@ -129,9 +141,9 @@ def _made(value: Any, where: str) -> Experiment:
     except Exception as error:
         message = f"{where}() failed: {describe(error)}"
         raise DefinitionError(message) from error
-    if not isinstance(made, Experiment):
+    if not isinstance(made, (Experiment, Pipeline)):
         if inspect.iscoroutine(made):
             made.close()
-        message = f"{where}() returned {type(made).__qualname__}; expected an Experiment"
+        message = f"{where}() returned {type(made).__qualname__}; expected an Experiment or a Pipeline"
         raise DefinitionError(message)
     return made

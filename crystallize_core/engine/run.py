@@ -221,7 +221,7 @@ class Run:
         return result
 
     def _ended_early(self, failure: BaseException | None) -> bool:
-        missing = bool(self.collector.pending) and self.collector.stopped_at is None
+        missing = bool(self.collector.pending) and self.collector.stopped_at is None and not self.info.trial
         return failure is not None or self.collector.failure is not None or missing
 
     def _skipped(self) -> list[Note]:

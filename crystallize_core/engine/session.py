@@ -158,6 +158,7 @@ class Session:
         data: Any = None,
         keep: bool = False,
         crew: Crew | None = None,
+        walk: Callable[[Plan, CellState, Any], Awaiting] | None = None,
     ) -> Awaiting:
         """One cell: context, treatment, data, steps; returns its outcome, whatever happened.
 
@@ -168,6 +169,7 @@ class Session:
                 hold all inputs and get what the steps make.
             keep: Whether the outcome is to hold the output of the last step.
             crew: Who runs the steps of a graph side by side.
+            walk: What goes over the steps in place of running them.
 
         """
         hooks, experiment = self.hooks, self.experiment
@@ -189,7 +191,10 @@ class Session:
                     state.commit(ctx._stage)  # noqa: SLF001 - the stage of a view is never the state itself
             elif not isinstance(data, Assets):
                 (data,) = data
-            if self.plan.is_chain:
+            if walk is not None:
+                given = data if self.plan.is_chain or isinstance(data, Assets) else Assets({"data": data})
+                output = yield from walk(self.plan, state, given)
+            elif self.plan.is_chain:
                 output = yield from run_chain(self.plan, state, data, durations, observer)
             else:
                 assets = data if isinstance(data, Assets) else Assets({"data": data})

@@ -41,6 +41,7 @@ __all__ = [
     "policy_context",
     "received",
     "refuse_stray",
+    "refused",
     "report",
     "run_step",
     "settled",
@@ -103,7 +104,7 @@ def run_step(plan: Plan, planned: PlannedStep, state: CellState, data: Any) -> G
     start = perf_counter_ns()
     done = StepRun(StepContext(_state=state, step_name=planned.name))
     try:
-        done.skipped = yield from _refused(planned, state, data)
+        done.skipped = yield from refused(planned, state, data)
         if done.skipped is None:
             yield from _output(plan, planned, state, data, done)
     except Exception as caught:  # noqa: BLE001 - what it means is decided where it is committed
@@ -133,7 +134,7 @@ def _called(function: Callable[[Any, Any], Any], data: Any, ctx: Any) -> Any:
         raise _Raised(error) from None
 
 
-def _refused(planned: PlannedStep, state: CellState, data: Any) -> Generator[Any, Any, str | None]:
+def refused(planned: PlannedStep, state: CellState, data: Any) -> Generator[Any, Any, str | None]:
     """Why a step is not to run, or None."""
     for guard in planned.wired.guards:
         # A view of its own: what a condition reads is no dependency of the output.

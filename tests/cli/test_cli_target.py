@@ -80,7 +80,10 @@ def test_the_module_of_a_file_is_not_main(crystallize, write):
         ),
         (":x", "target ':x': expected file.py, file.py:NAME, package.module or package.module:NAME"),
         ("study.py:stduy", "study.py has no 'stduy'; did you mean 'study'?"),
-        ("study.py:scale", "study.py:scale is StepFactory; expected an Experiment, or a function that returns one"),
+        (
+            "study.py:scale",
+            "study.py:scale is StepFactory; expected an Experiment, a Pipeline, or a function that returns one",
+        ),
         (
             "study.py:doubled",
             "study.py:doubled needs baseline, treatment; only a function without arguments can be run",
@@ -103,7 +106,7 @@ def test_a_folder_names_its_files(crystallize, write):
 def test_a_file_without_an_experiment_is_refused(crystallize, write):
     """The message says how to name a function."""
     write("empty.py", "")
-    expected = "empty.py has no Experiment; a function that returns one is named as empty.py:NAME"
+    expected = "empty.py has no Experiment and no Pipeline; a function that returns one is named as empty.py:NAME"
     assert _refused(crystallize("run", "empty.py")) == expected
 
 
@@ -156,7 +159,7 @@ def test_a_definition_that_is_wrong_names_the_line_that_made_it(crystallize, wri
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("return 3", "made.py:build() returned int; expected an Experiment"),
+        ("return 3", "made.py:build() returned int; expected an Experiment or a Pipeline"),
         ("raise KeyError('x')", "made.py:build() failed: KeyError: 'x'"),
     ],
 )
@@ -169,5 +172,5 @@ def test_a_function_that_makes_no_experiment_is_refused(crystallize, write, body
 def test_an_async_function_is_refused(crystallize, write):
     """And leaves no warning about a coroutine that was never awaited."""
     write("made.py", "async def build():\n    return 3\n")
-    expected = "made.py:build() returned coroutine; expected an Experiment"
+    expected = "made.py:build() returned coroutine; expected an Experiment or a Pipeline"
     assert _refused(crystallize("run", "made.py:build")) == expected

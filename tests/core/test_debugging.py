@@ -91,7 +91,7 @@ def test_a_hit_and_a_miss_say_why(capsys):
     assert [line for line in lines if "cache" in line] == [
         "step load: cached in 0 s",
         "  cache: a hit: nothing that it depends on has changed",
-        "  cache: a miss: changed since it ran last: context 'learning_rate'",
+        "  cache: a miss: changed since it ran last: context 'learning_rate': 2 -> 3",
         "  cache: not asked: it is not to be cached",
     ]
 
@@ -117,13 +117,13 @@ ROWS = {"inputs": {"rows": [5]}}
 @pytest.mark.parametrize(
     ("changed", "given", "words"),
     [
-        ({"limit": 4}, ROWS, "constant `prep.LIMIT`"),
-        ({"factor": 2}, ROWS, "default `factor`"),
-        ({"more": "+ 1"}, ROWS, "function `prep.helper`"),
+        ({"limit": 4}, ROWS, "constant `LIMIT` in `prep.py`"),
+        ({"factor": 2}, ROWS, "default of `factor`"),
+        ({"more": "+ 1"}, ROWS, "helper `helper` in `prep.py`"),
         ({"outputs": ["other"]}, ROWS, "its bound parameters, outputs or code"),
         ({}, {"inputs": {"rows": [6]}}, "input 'rows'"),
         ({}, {**ROWS, "context": {"factor": 2}}, "context 'factor'"),
-        ({"limit": 3}, {"inputs": {"rows": [6]}}, "constant `prep.LIMIT`, input 'rows'"),
+        ({"limit": 3}, {"inputs": {"rows": [6]}}, "constant `LIMIT` in `prep.py`, input 'rows'"),
     ],
 )
 def test_a_miss_names_what_changed_since_the_step_ran_last(changed, given, words, capsys):
@@ -163,7 +163,7 @@ def test_a_resumed_run_says_what_changed_since_the_earlier_one(capsys):
     told(capsys, study(), **off, **ROWS)
     assert cache_line(capsys, study(), resume=True, **off, **ROWS) == "a hit: nothing that it depends on has changed"
     changed = cache_line(capsys, study(limit=1), resume=True, **off, **ROWS)
-    assert changed == "a miss: changed since it ran last: constant `prep.LIMIT`"
+    assert changed == "a miss: changed since it ran last: constant `LIMIT` in `prep.py`"
 
 
 def test_a_step_that_was_to_run_again_says_so(capsys):
