@@ -258,7 +258,7 @@ class StepCache:
             if kind == "context":
                 value = state.values.get(key, ABSENT)
             elif kind == "input":
-                value = _value_of(self._inputs[name], data) if name in self._inputs else data
+                value = _value_of(self._inputs[name], data) if name in self._inputs else loaded(data)
             text = "not set" if value is ABSENT and kind == "context" else printable(key, value)
             if text is not None:
                 found[name] = text
