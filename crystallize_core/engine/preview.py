@@ -16,6 +16,7 @@ from crystallize_core.assets import Assets
 from crystallize_core.context import StepContext
 from crystallize_core.engine.step_run import Awaiting, refused
 from crystallize_core.errors import describe
+from crystallize_core.stored import Stored
 
 if TYPE_CHECKING:
     from crystallize_core.cache import Lookup
@@ -115,15 +116,15 @@ class _Walk:
         lookup.entry.replay(ctx)
         if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits
             self.state.commit(ctx._stage)  # noqa: SLF001 - as above
-        output, wired = lookup.entry.output, planned.wired
+        output, wired = Stored(lookup.entry.output.load, lookup.entry.digest), planned.wired  # runs nothing again
         if not isinstance(self.data, Assets):
             self.data = output
         elif wired.split is None:
-            self.data[wired.single] = output
+            self.data.put(wired.single, output)
         else:
-            self.data.update(wired.split(output))
+            self.data.update(wired.split(output.load()))
             if wired.keeps_return is not None:
-                self.data[wired.keeps_return] = output
+                self.data.put(wired.keeps_return, output)
 
     def _left_out(self, planned: PlannedStep) -> str | None:
         """Why a step cannot run because of one that is skipped."""
