@@ -83,7 +83,8 @@ class DryRun:
         found = {(step.step, step.condition): step.state for step in self._first()}
         names = dict.fromkeys(step for step, _ in found)
         rows = [(name, *(found.get((name, condition), "-") for condition in self.conditions)) for name in names]
-        return table(("step", *self.conditions), rows, words=True)
+        several = len(self.conditions) > 1
+        return table(("step", *(self.conditions if several else ["state"])), rows, words=True)
 
     def _reasons(self) -> list[str]:
         """One line for each reason, with the conditions that it holds for where these differ."""

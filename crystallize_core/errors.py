@@ -34,6 +34,7 @@ pickling with both, so that a failure in a worker reads the same as one next doo
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import itertools
 import pickle
@@ -176,6 +177,12 @@ def describe(error: BaseException) -> str:
     """One line for an exception: its type and its text, whatever its `__str__` does."""
     text = safe_str(error)
     return f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__
+
+
+def add_note(error: BaseException, text: str) -> None:
+    """Add a note to any exception that takes notes; one that is frozen, or keeps something else in their place, does not."""
+    with contextlib.suppress(Exception):
+        error.add_note(text)
 
 
 def warn_caller(text: str, category: type[Warning]) -> None:

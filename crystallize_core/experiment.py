@@ -24,7 +24,7 @@ from crystallize_core.dry_run import MOST_REPLICATES, DryRun, look_ahead
 from crystallize_core.engine.run import Run
 from crystallize_core.engine.session import Provenance
 from crystallize_core.engine.subject import Subject
-from crystallize_core.errors import CrystallizeError, DefinitionError, RunInterrupted, did_you_mean
+from crystallize_core.errors import CrystallizeError, DefinitionError, RunInterrupted, add_note, did_you_mean
 from crystallize_core.hypothesis import Hypothesis
 from crystallize_core.pipeline import Pipeline, as_pipeline
 from crystallize_core.stack.checking import is_executor
@@ -356,7 +356,7 @@ def _finish_after(run: Run, failure: BaseException) -> None:
     try:
         result = run.finish(failure)
     except CrystallizeError as another:
-        failure.add_note(f"and while finishing: {another}")
+        add_note(failure, f"and while finishing: {another}")
         return
     if isinstance(failure, KeyboardInterrupt):
         raise RunInterrupted(result) from None

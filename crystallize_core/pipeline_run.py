@@ -17,7 +17,7 @@ from crystallize_core.engine.drive import Loops, adrive, drive
 from crystallize_core.engine.recorder import Recorder
 from crystallize_core.engine.run import Run, new_run_id
 from crystallize_core.engine.subject import Subject
-from crystallize_core.errors import CrystallizeError, RunError, did_you_mean
+from crystallize_core.errors import CrystallizeError, RunError, add_note, did_you_mean
 from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 from crystallize_core.pipeline_result import Outputs, PipelineResult, StepResult
 from crystallize_core.signature import REQUIRED
@@ -170,7 +170,7 @@ class PipelineRun:
         try:
             self._run.finish(failure)
         except CrystallizeError as another:
-            failure.add_note(f"and while finishing: {another}")
+            add_note(failure, f"and while finishing: {another}")
         self._end("interrupted")
 
     def _end(self, state: str) -> None:

@@ -76,6 +76,17 @@ def test_every_option_stands_in_the_table_of_its_command(path, command):
     assert documented == {p.opts[0] for p in command.params if isinstance(p, click.Option)}
 
 
+def test_every_row_on_what_an_output_depends_on_names_a_test_that_exists():
+    """By its file and its name, in the section on what an output may depend on."""
+    section = _page("cache.md").partition("\n## What an output may depend on\n")[2].partition("\n## ")[0]
+    rows = [row for row in section.splitlines() if row.startswith("| ")][1:]
+    named = re.findall(r'\[test\]\(\.\./(tests/[\w/]+\.py) "(tests/[\w/]+\.py)::(\w+)"\) \|$', section, re.MULTILINE)
+    assert len(named) == len(rows) > 20
+    for link, file, name in named:
+        assert link == file
+        assert f"def {name}(" in (DOCS.parent / file).read_text(encoding="utf-8")
+
+
 def test_the_options_of_the_group_are_named():
     """Those that stand before a command."""
     usage = _page("cli.md").partition("## ")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeGuard
 
@@ -15,6 +16,8 @@ __all__ = ["LastRun", "changes", "in_words", "last_name", "printable"]
 
 _WORDS = {"stores": "the plugins that store assets"}
 _CODE: Final = "code"
+_CREDENTIALS: Final = re.compile(r"://[^/]*@")
+"""An address with a user, and maybe a password."""
 _SMALL = frozenset({bool, int, float, complex, str, type(None)})
 MOST: Final = 8
 """So many changes are named; a new version of a project changes everything."""
@@ -67,6 +70,8 @@ def printable(name: str, value: Any) -> str | None:
     try:
         text = repr(value)
     except ValueError:  # an int with more digits than Python writes
+        return None
+    if _CREDENTIALS.search(text):
         return None
     return text if len(text) <= LONGEST + 2 * isinstance(value, str) else None
 

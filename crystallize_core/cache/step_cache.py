@@ -160,7 +160,7 @@ class StepCache:
         """
         if lookup.name is None or ("attempt" in ctx._looked and ctx._attempt > 1):  # noqa: SLF001 - as in all of this file
             return
-        full = lookup.name
+        full, names = lookup.name, list[str]()
         if self._own_key is None:
             state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
             said = {f"{PLUGIN}:{plugin}:{name}" for plugin, found in self._ask(ctx) for name in found or ()}
@@ -171,8 +171,6 @@ class StepCache:
             except (FingerprintError, KeyError) as error:
                 self._warn(f"something that it read has no stable digest ({error})")
                 return
-            for store in self._keeps:
-                self._merge_names(store, lookup.name, [names])
             full = _entry_name(lookup.name, values)
             if state.values.get(REPLICATE_KEY, 0) == 0:
                 found = LastRun(
@@ -190,9 +188,14 @@ class StepCache:
             "digest": lasting_digest(output),
         }
         first, *others = self._keeps
-        if first.write(full, entry, step=self._name, quiet=self._quiet):
-            for other in others:
-                other.adopt(full, first, step=self._name)
+        if not first.write(full, entry, step=self._name, quiet=self._quiet):
+            return
+        for other in others:
+            other.adopt(full, first, step=self._name)
+        if self._own_key is None:
+            # After the entry: a clean-up of folders without entries would remove the names before it is there.
+            for store in self._keeps:
+                self._merge_names(store, lookup.name, [names])
 
     # Reasons --------------------------------------------------------------------------------------
 
@@ -258,7 +261,9 @@ class StepCache:
             if kind == "context":
                 value = state.values.get(key, ABSENT)
             elif kind == "input":
-                value = _value_of(self._inputs[name], data) if name in self._inputs else loaded(data)
+                fill = self._inputs.get(name)
+                # What is in the cache is not loaded for that.
+                value = data if fill is None else data.kept(fill.key) if fill.key in data else fill.value
             text = "not set" if value is ABSENT and kind == "context" else printable(key, value)
             if text is not None:
                 found[name] = text
@@ -362,10 +367,11 @@ class StepCache:
                     yield names
 
     def _merge_names(self, store: EntryStore, name: str, more: Iterable[list[str]]) -> None:
-        recorded = store.names(name)
-        new = [names for names in more if names not in recorded]
-        if new:
-            store.write_text(f"{name}.json", json.dumps([*recorded, *new]))
+        with store.alone():  # of two that add at one moment, the later one would forget the earlier one
+            recorded = store.names(name)
+            new = [names for names in more if names not in recorded]
+            if new:
+                store.write_text(f"{name}.json", json.dumps([*recorded, *new]))
 
     def _warn(self, reason: str) -> None:
         if not self._warned and not self._quiet:

@@ -14,11 +14,12 @@ import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from crystallize_core.cache.format import Source, pack, unpack
+from crystallize_core.cache.locking import locked
 from crystallize_core.errors import describe, warn_caller
 from crystallize_core.signing import user_key
 
@@ -134,6 +135,10 @@ class EntryStore(ABC):
     def names(self, name: str) -> list[list[str]]:
         """The sets of names that earlier runs of a step read for one input; see `step_cache.py`."""
         return _names_in(self.read_text(f"{name}.json"))
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keeps others from changing what is kept beside the entries, where the place has the means."""
+        return nullcontext()
 
     # Entries --------------------------------------------------------------------------------------
 
@@ -316,8 +321,9 @@ class FileStore(EntryStore):
 
     def _label(self, name: str, step: str) -> None:
         label = f"{name.partition('/')[0]}/{STEP_FILE}"
-        if not (self.folder / label).exists():
-            self._write_file(label, [step.encode("utf-8", "replace")])
+        with self.alone():  # a clean-up that saw no entry is over, and has removed the label or not
+            if not (self.folder / label).exists():
+                self._write_file(label, [step.encode("utf-8", "replace")])
 
     def adopt(self, name: str, other: EntryStore, *, step: str) -> bool:
         """Take over the entry of that name from another store, as a link where the file system can."""
@@ -346,6 +352,10 @@ class FileStore(EntryStore):
                 return file.read().decode()
         except (OSError, UnicodeDecodeError):
             return None
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keeps out the other threads and processes that use the folder."""
+        return locked(self.folder)
 
     def names(self, name: str) -> list[list[str]]:
         """The sets of names that earlier runs of a step read for one input; a file that has not changed is not read again."""

@@ -12,6 +12,7 @@ from typing import Final
 
 import attrs
 
+from crystallize_core.cache.locking import locked
 from crystallize_core.cache.store import STEP_FILE, UNFINISHED
 from crystallize_core.errors import DefinitionError
 
@@ -148,7 +149,7 @@ def remove_leftovers(folder: Path) -> int:
             path.unlink()
     removed = 0
     for step_folder in _folders(folder):
-        with suppress(OSError):
+        with suppress(OSError), locked(folder):  # nobody adds to the notes beside an entry meanwhile
             if not _entries(step_folder):
                 for path in step_folder.iterdir():
                     if _BESIDE.fullmatch(path.name):  # not what somebody writes who is about to make an entry

@@ -131,6 +131,8 @@ def run(
         if output is not None:
             _write(shown, output)
     if dry_run:
+        for text in warned:  # there is no result that has them
+            click.echo(f"warning: {text}", err=True)
         ctx.exit(FAILED if shown.errors else 0)
     ctx.exit(_verdict_on_pipeline(ctx, shown, failure) if is_pipeline else _verdict(ctx, shown, failure))
 

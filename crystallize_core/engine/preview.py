@@ -116,7 +116,8 @@ class _Walk:
         lookup.entry.replay(ctx)
         if ctx._stage is not None:  # noqa: SLF001 - the engine is who commits
             self.state.commit(ctx._stage)  # noqa: SLF001 - as above
-        output, wired = Stored(lookup.entry.output.load, lookup.entry.digest), planned.wired  # runs nothing again
+        # Should it be damaged, nobody runs the step for it: what needs the value is then unknown.
+        output, wired = Stored(lookup.entry.output.load, lookup.entry.digest), planned.wired
         if not isinstance(self.data, Assets):
             self.data = output
         elif wired.split is None:

@@ -54,7 +54,7 @@ def test_help_lists_our_commands(crystallize):
     """With a line for each."""
     done = crystallize("--help")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert "Run the experiment TARGET" in done.stdout
+    assert "Run the experiment or pipeline TARGET" in done.stdout
     assert "Look at the plugins" in done.stdout
     assert crystallize("-h").stdout == done.stdout
 

@@ -79,7 +79,8 @@ def test_a_step_that_fails_is_exit_code_1_and_the_rest_is_there(crystallize):
     assert first == "error: step 'share' failed: ZeroDivisionError: division by zero [pipeline 'flow', step 'share']"
     assert place.strip().startswith("File ")
     again = crystallize("run", "flow.py", "--input", "n=4", "--resume", "--json")
-    assert (again.exit_code, states(again)) == (0, {"load": "resumed", "add": "resumed", "share": "ok"})
+    assert (again.exit_code, states(again)) == (0, {"load": "cached", "add": "cached", "share": "ok"})
+    assert json.loads(again.stdout)["step_results"]["load"]["resumed"]
 
 
 def test_a_missing_input_is_a_mistake(crystallize):
@@ -156,3 +157,21 @@ def test_a_function_may_return_a_pipeline(crystallize, write):
     built = crystallize("run", "both.py:build")
     assert (built.exit_code, built.stdout.splitlines()[0][:16]) == (0, "pipeline 'built'")
     assert crystallize("run", "both.py").stdout.startswith("experiment: ")
+
+
+def test_a_dry_run_shows_the_state_of_each_step(crystallize):
+    """With the inputs and settings of a run."""
+    crystallize("run", "flow.py", "--input", "n=4")
+    done = crystallize("run", "flow.py", "--input", "n=4", "--set", "parts=3", "--dry-run")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == (
+        "pipeline 'flow': dry run, no step has run\n"
+        "\n"
+        "step   state\n"
+        "-----  ---------\n"
+        "load   cached\n"
+        "add    cached\n"
+        "share  would run\n"
+        "\n"
+        "share would run: changed since it ran last: context 'parts': 2 -> 3\n"
+    )

@@ -14,6 +14,7 @@ from crystallize_core import BasePlugin, Experiment, pipeline_step
 from crystallize_core.fingerprint import content_digest
 
 _OPENED: contextvars.ContextVar[dict[str, str]] = contextvars.ContextVar("_OPENED")
+_RUNS: contextvars.ContextVar[Any] = contextvars.ContextVar("_RUNS")
 
 
 def _digest(path: str) -> str:
@@ -53,15 +54,13 @@ class FilesPlugin(BasePlugin):
 
     def cache_dependencies(self, experiment: Any, step: Any, ctx: Any) -> Mapping[str, Any]:
         """Before the step: anything that it may ask about. After it: what it has opened."""
-        opened = _OPENED.get(None)
-        if opened is None or not opened:
-            opened = {}
-            _OPENED.set(opened)
-        return _Files(opened)
+        if _RUNS.get(None) is not ctx:  # it has not begun, and each step starts with a list of its own
+            _OPENED.set({})
+        return _Files(_OPENED.get())
 
     def before_step(self, experiment: Any, step: Any, ctx: Any) -> None:
-        """Each step starts with a list of its own."""
-        _OPENED.get({}).clear()
+        """From here on it is this step that opens files."""
+        _RUNS.set(ctx)
 
 
 @pipeline_step(cacheable=True)

@@ -122,7 +122,7 @@ ROWS = {"inputs": {"rows": [5]}}
         ({"more": "+ 1"}, ROWS, "helper `helper` in `prep.py`"),
         ({"outputs": ["other"]}, ROWS, "its bound parameters, outputs or code"),
         ({}, {"inputs": {"rows": [6]}}, "input 'rows'"),
-        ({}, {**ROWS, "context": {"factor": 2}}, "context 'factor'"),
+        ({}, {**ROWS, "context": {"factor": 2}}, "context 'factor': not set -> 2"),
         ({"limit": 3}, {"inputs": {"rows": [6]}}, "constant `LIMIT` in `prep.py`, input 'rows'"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import pickle
 from collections.abc import Iterator
@@ -207,6 +208,35 @@ def test_policies_hold_side_by_side(executor):
         ("ok", 3),
         ("failed", 3),
     ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    """Takes neither notes nor a cause."""
+
+    code: int
+
+
+def test_an_exception_that_takes_no_notes_is_what_the_step_failed_with():
+    """Whatever the policies want to say about it: how often, what the action raised, what a fallback stood in for."""
+
+    def raises(error):
+        raise Frozen(2)
+
+    @step(retry=2)
+    def fails():
+        raise Frozen(1)
+
+    @step(retry=1, on_failure=on_failure(action=raises))
+    def tells():
+        raise Frozen(1)
+
+    @step(retry=1, fallback=raises)
+    def backed():
+        raise Frozen(1)
+
+    result = graph(fails, tells, backed).run()
+    assert [r.exception for r in result.step_results.values()] == [Frozen(1), Frozen(1), Frozen(2)]
 
 
 # Fallbacks --------------------------------------------------------------------------------------------

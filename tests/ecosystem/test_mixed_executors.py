@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 
 import pytest
 
 from crystallize_core import Artifact, Experiment, Pipeline, PipelineStep, Treatment, pipeline_step, step
+
+cloudpickle = pytest.importorskip("cloudpickle")  # comes with the executors
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
 pytestmark = pytest.mark.ecosystem
 

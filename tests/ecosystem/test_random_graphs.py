@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ from hypothesis import strategies as st
 
 from crystallize_core import Experiment, Pipeline, Skipped, StepError, pipeline_step, step, unless, when
 from crystallize_executors import AsyncExecution, ProcessExecution, SerialExecution, ThreadExecution
+
+cloudpickle = pytest.importorskip("cloudpickle")  # comes with the executors
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
 pytestmark = pytest.mark.ecosystem
 

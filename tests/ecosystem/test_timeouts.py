@@ -6,12 +6,16 @@ import asyncio
 import itertools
 import multiprocessing
 import signal
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from crystallize_core import Experiment, StepError, pipeline_step
+
+cloudpickle = pytest.importorskip("cloudpickle")  # comes with the executors
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
 # Imported where they are installed: the core's own tests run without any plugin.
 retries = pytest.importorskip("crystallize_retries")

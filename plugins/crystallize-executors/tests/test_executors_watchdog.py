@@ -7,10 +7,12 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
 
+import cloudpickle
 import pytest
 
 from crystallize_core import BasePlugin, Experiment, RemoteError, StepError, Treatment, WorkerError, pipeline_step
@@ -18,6 +20,8 @@ from crystallize_core.watchdog import Announcement, announce
 from crystallize_executors import ItemError, ParallelExecution, ProcessExecution, SerialExecution, parallel_map
 from crystallize_executors.board import ROOM, Board, Overdue
 from crystallize_executors.limits import LimitReporter
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
 METHODS = ["spawn", "forkserver"]
 

@@ -1,11 +1,12 @@
 """Random numbers and the cache: an output that they went into is used again only for the same numbers."""
 
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from crystallize_core import BasePlugin, Experiment, Treatment, pipeline_step
+from crystallize_core import BasePlugin, Experiment, Treatment, pipeline_step, step
 from crystallize_seeding import SeedPlugin
 
 calls = []
@@ -134,3 +135,40 @@ def test_a_seed_function_may_seed_anything():
     run(plain, keep, seed_fn=random.seed, replicates=2)
     run(plain, keep, seed_fn=random.seed, replicates=2)
     assert calls == ["plain", "plain"]
+
+
+class SideBySide(BasePlugin):
+    concurrency = "thread"
+    step_workers = 2
+
+    def run_experiment_loop(self, experiment, replicate_fn):
+        return None
+
+
+both = threading.Barrier(2, timeout=20)
+
+
+@step
+def left(ctx):
+    both.wait()
+    return float(ctx.rng.random())
+
+
+@step
+def right(ctx):
+    both.wait()
+    return float(ctx.rng.random())
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_steps_that_draw_side_by_side_are_used_again(seed):
+    """Each is known to depend on its own numbers only, though the other one starts and draws in between."""
+
+    def run():
+        plugins = [SeedPlugin(seed=seed), SideBySide(), Calls()]
+        experiment = Experiment(lambda ctx: 0, [left, right], plugins=plugins, autoload=False)
+        (first, second) = experiment.run().provenance["baseline"][0]
+        return first["cache_hit"], second["cache_hit"]
+
+    assert [run(), run()] == [(False, False), (True, True)]
+    assert sorted(calls) == ["left", "right"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from crystallize_core.errors import DefinitionError, HookError
+from crystallize_core.errors import DefinitionError, HookError, add_note
 
 __all__ = ["NOT_THE_STEP", "AttemptExpired", "CircuitOpenError", "StepTimeout", "expired", "take_notes"]
 
@@ -88,4 +88,4 @@ def expired(
 def take_notes(error: BaseException, other: BaseException) -> None:
     """Keep the notes of an exception that this error replaces: who was interrupted may say what it left behind."""
     for note in getattr(other, "__notes__", ()):
-        error.add_note(note)
+        add_note(error, note)

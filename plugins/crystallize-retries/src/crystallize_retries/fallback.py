@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import attrs
 
-from crystallize_core.errors import DefinitionError, describe
+from crystallize_core.errors import DefinitionError, add_note, describe
 from crystallize_core.signature import is_async, name_of
 from crystallize_core.step import StepFactory
 from crystallize_retries.errors import NOT_THE_STEP
@@ -117,7 +118,7 @@ class _Ending:
     def action_failed(self, own: Exception) -> None:
         """An action is told of a failure and does not change what comes of it."""
         text = f"on_failure of {self._name!r}: the action {name_of(self._rule.action)} raised {describe(own)}"
-        self._error.add_note(text)
+        add_note(self._error, text)
         self._ctx.logger.warning(text)
 
     def fallback(self) -> Any:
@@ -136,7 +137,8 @@ class _Ending:
     def blame(self, own: Exception) -> None:
         """The failure is now that of the fallback, and what it was to replace is the cause."""
         if own is not self._error and own.__cause__ is None:
-            own.__cause__ = self._error
+            with contextlib.suppress(Exception):  # one that is frozen takes no cause in this way
+                own.__cause__ = self._error
 
 
 def checked_fallback(value: Any) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from crystallize_core.clock import clock
+from crystallize_core.errors import add_note
 from crystallize_retries.backoff import Backoff, Waits
 from crystallize_retries.errors import NOT_THE_STEP, CircuitOpenError
 
@@ -110,5 +111,5 @@ class _Progress:
         note = f"after {self._failures} attempts"
         # One exception object may be raised by many replicates.
         if self._failures > 1 and not isinstance(error, NOT_THE_STEP) and note not in getattr(error, "__notes__", ()):
-            error.add_note(note)
+            add_note(error, note)
         return False

@@ -225,7 +225,7 @@ class SeedPlugin(BasePlugin):
             return
         seeds.start(ctx.step_name)
         if step.cacheable:
-            seeds.watch()
+            seeds.watch(ctx.step_name)
 
     def cache_dependencies(self, experiment: Any, step: Any, ctx: FrozenContext) -> Mapping[str, Any] | None:
         """Make an output that random numbers went into depend on which numbers these were."""

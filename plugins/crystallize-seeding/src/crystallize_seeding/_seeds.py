@@ -30,6 +30,14 @@ NUMPY_IS_MISSING: Final = (
 
 
 @attrs.define(eq=False)
+class _Drawing:
+    """What is known of the draws of one step since it started; steps of a cell may run side by side."""
+
+    is_streaming: bool = False
+    before: GlobalState | None = None
+
+
+@attrs.define(eq=False)
 class Seeds:
     """The seeds of one cell at work.
 
@@ -52,9 +60,8 @@ class Seeds:
     numpy: bool
     late: list[str | None] = attrs.field(factory=list, init=False)
     _step: str | None = attrs.field(default=None, init=False)
-    _is_streaming: bool = attrs.field(default=False, init=False)
+    _drawing: dict[str | None, _Drawing] = attrs.field(factory=dict, init=False)
     _is_numpy_seeded: bool = attrs.field(default=True, init=False)  # nothing of this cell could have drawn yet
-    _before: GlobalState | None = attrs.field(default=None, init=False)
 
     def start(self, step: str | None) -> None:
         """Set the global generators to where the step starts; None is everything outside the steps."""
@@ -68,11 +75,11 @@ class Seeds:
                 self.seed_fn(seed % CUSTOM_SEEDS)
             self._is_numpy_seeded = "numpy" in sys.modules
         self._step = step
-        self._is_streaming = False
+        self._drawing[step] = _Drawing()
 
     def stream(self, ctx: FrozenContext) -> Any:
         """A generator that starts where the numbers of this step start; `ctx.rng`."""
-        self._is_streaming = True
+        self._drawing.setdefault(ctx.step_name, _Drawing()).is_streaming = True
         seed = self.cell.of(ctx.step_name)[1]
         if not self.numpy:
             return random.Random(seed)  # noqa: S311 - for experiments, not for secrets
@@ -90,9 +97,9 @@ class Seeds:
 
     # For the cache ------------------------------------------------------------------------------
 
-    def watch(self) -> None:
-        """From here on notice whether the step draws from global generators."""
-        self._before = GlobalState.now()
+    def watch(self, step: str | None) -> None:
+        """From here on notice whether the step draws from global generators, which others may do at the same time."""
+        self._drawing[step].before = GlobalState.now()
 
     def dependencies(self, step: str | None) -> dict[str, Any]:
         """What the output of a cacheable step depends on.
@@ -103,13 +110,14 @@ class Seeds:
         """
         numbers = {"numbers": "{:x}/{:x}".format(*self.cell.of(step))}
         unrepeatable = {"unrepeatable": secrets.token_hex(16)}
-        if self._step != step:
+        drawing = self._drawing.get(step)
+        if drawing is None:
             return numbers | unrepeatable
-        moved = self._before is not None and bool(self._before.moved())
+        moved = drawing.before is not None and bool(drawing.before.moved())
         if not self.sets_globals:
-            is_unrepeatable = moved or (self._is_streaming and not self.known)
-            return (unrepeatable if is_unrepeatable else {}) | (numbers if self._is_streaming else {})
+            is_unrepeatable = moved or (drawing.is_streaming and not self.known)
+            return (unrepeatable if is_unrepeatable else {}) | (numbers if drawing.is_streaming else {})
         self.look_for_late()
         is_late = step in self.late
-        has_drawn = self._is_streaming or moved or self.seed_fn is not None or is_unwatched()
+        has_drawn = drawing.is_streaming or moved or self.seed_fn is not None or is_unwatched()
         return (unrepeatable if is_late else {}) | (numbers if has_drawn else {})

@@ -1,0 +1,81 @@
+"""Entries that are stored or removed at one moment: what a run has stored is found by the next one."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from crystallize_core import Pipeline, step
+from crystallize_core.cache import FileStore
+
+MANY = 8
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CRYSTALLIZE_AUTOLOAD", "0")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "cache"
+
+
+class Gate:
+    """Lets steps end at one moment, and is nothing that they depend on."""
+
+    def __init__(self, size: int) -> None:
+        self.barrier = threading.Barrier(size)
+
+        self.is_open = False
+
+    def __call__(self) -> None:
+        if not self.is_open:
+            self.barrier.wait(30)
+
+    def __getstate__(self):
+        return None
+
+
+def ran(folder: Any, what: Any, at: int) -> str:
+    pipeline = Pipeline([what], name="study", cache_dir=folder, checkpoint=False)
+    result = pipeline.run(context={"at": at, **{f"key_{n}": n for n in range(MANY)}})
+    result.raise_for_status()
+    assert result["made"] == at
+    return result.step_results["reads"].state
+
+
+def test_runs_that_read_different_parameters_and_end_at_one_moment_keep_all_entries(folder):
+    """Each reads a parameter that the others do not read, so that each has names of its own to note."""
+    gate = Gate(MANY)
+
+    @step(outputs=["made"])
+    def reads(context):
+        gate()
+        return context[f"key_{context['at']}"]
+
+    with ThreadPoolExecutor(MANY) as threads:
+        cold = [*threads.map(lambda at: ran(folder, reads, at), range(MANY))]
+    assert cold == ["ok"] * MANY
+    gate.is_open = True
+    warm = [ran(folder, reads, at) for at in range(MANY)]
+    assert warm == ["cached"] * MANY
+
+
+def test_an_entry_outlives_a_clean_up_in_the_middle_of_its_being_stored(folder, monkeypatch):
+    """Somebody removes the folders without entries just before the first entry of a folder is there."""
+
+    @step(outputs=["made"])
+    def reads(context):
+        return context["at"]
+
+    write = FileStore._write_file
+
+    def interrupted(store: FileStore, name: str, content: bytes, **how: Any) -> None:
+        if name.endswith(".pkl"):
+            Pipeline([reads], name="study", cache_dir=folder).invalidate_cache()
+        write(store, name, content, **how)
+
+    monkeypatch.setattr(FileStore, "_write_file", interrupted)
+    assert [ran(folder, reads, 3), ran(folder, reads, 3)] == ["ok", "cached"]
