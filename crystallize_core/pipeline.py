@@ -516,10 +516,10 @@ class Pipeline:
         """The runs that can be resumed; None where none are kept."""
         return Checkpoints(self._cache_folder(), self.name) if self.checkpoint else None
 
-    def tidy_cache(self, folder: Path) -> None:
-        """Throw away what is more in a cache than may be there; called after each run on its own."""
-        if self.cache_max_bytes is not None:
-            evict(folder, self.cache_max_bytes)
+    def tidy_cache(self) -> None:
+        """Throw away what is more in the cache than may be there; called after each run."""
+        if self.enable_cache and self.cache_max_bytes is not None:
+            evict(self._cache_folder(), self.cache_max_bytes)
 
     def cache_stats(self) -> dict[str, Any]:
         """What is cached: `entries`, `bytes`, and both by step; and `hits` and `misses` of this pipeline so far.

@@ -178,8 +178,6 @@ class PipelineRun:
             states = {name: found.state for name, found in self.recorder.results.items()}
             self._checkpoints.end(self._caching.checkpoints, state, states)
             self._checkpoints.prune(self._pipeline.keep_runs)
-        if isinstance(self._caching.store, FileStore):
-            self._pipeline.tidy_cache(self._caching.store.folder)
 
     def _finished(self) -> PipelineResult:
         failure = None

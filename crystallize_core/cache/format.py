@@ -147,8 +147,10 @@ def unpack(name: str, source: Source, *, key: bytes) -> dict[str, Any] | None:
         content = source.memory()
     body = memoryview(content)[_START:end]
     signature = bytes(content[len(_MAGIC) : len(_MAGIC) + SIGNATURE_SIZE])
-    if not is_signed(name, body, signature, key=key):
-        return None
+    if source.signed_by != key:
+        if not is_signed(name, body, signature, key=key):
+            return None
+        source.signed_by = key
     found: dict[str, Any] = pickle.loads(body)  # noqa: S301 - signed with a key that only this user can read
     pickled, parts = found["output"]
     if parts:
@@ -163,7 +165,7 @@ def unpack(name: str, source: Source, *, key: bytes) -> dict[str, Any] | None:
     return found
 
 
-@attrs.frozen
+@attrs.define
 class Source:
     """Where the bytes of an entry are.
 
@@ -172,6 +174,7 @@ class Source:
         size: How many there are.
         memory: Gives all of them as memory that may be written to, without changing the entry.
         stamp: What tells this state of a file from another; None where that is not known.
+        signed_by: The key with which it was found to be signed, as the entry that it is.
 
     """
 
@@ -179,3 +182,4 @@ class Source:
     size: int
     memory: Callable[[], memoryview]
     stamp: object = None
+    signed_by: bytes | None = None

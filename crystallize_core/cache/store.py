@@ -38,6 +38,9 @@ SMALL: Final = 1 << 20
 """Up to so many bytes, reading an entry costs no more than mapping it."""
 FIRST_PIECE: Final = 1 << 16
 """So much is read before it is known how large an entry is: all of most entries, and the headers of the others."""
+TINY: Final = 1 << 14
+MOST_RECENT: Final = 1 << 10
+"""So many entries of at most so many bytes are kept in memory."""
 MOST_MAPPED: Final = 256
 """So many entries are mapped at a time: each needs a file descriptor, of which the rest of a program wants some too."""
 USED_SECONDS: Final = 60.0
@@ -295,24 +298,23 @@ class FileStore(EntryStore):
     def _source(self, name: str) -> Source | None:
         path = f"{self._base}/{name}.pkl"
         try:
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            stat = os.stat(path)  # noqa: PTH116 - a path costs as much as reading
+            now = time.time()
+            if self._lifetime is not None and now - stat.st_mtime > self._lifetime:
+                return None
+            if now - max(stat.st_atime, stat.st_mtime) > USED_SECONDS:
+                with suppress(OSError):  # what was used last is thrown away last; see `upkeep.py`
+                    os.utime(path, ns=(int(now * 1e9), stat.st_mtime_ns))
+            found = _recent.get(path)
+            if found is None or found.stamp != _stamp(stat):
+                found = _opened(path)
         except OSError:
             return None
-        try:
-            first, stat = os.read(descriptor, FIRST_PIECE), os.fstat(descriptor)
-            whole = None if stat.st_size == len(first) else _whole(descriptor, stat.st_size)
-        finally:
-            os.close(descriptor)
-        now = time.time()
-        if self._lifetime is not None and now - stat.st_mtime > self._lifetime:
-            return None
-        if now - max(stat.st_atime, stat.st_mtime) > USED_SECONDS:
-            with suppress(OSError):  # what was used last is thrown away last; see `upkeep.py`
-                os.utime(path, ns=(int(now * 1e9), stat.st_mtime_ns))
-        if whole is None:
-            return Source(first, stat.st_size, lambda: memoryview(bytearray(first)))
-        stamp = stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size
-        return Source(first, stat.st_size, lambda: whole, stamp)
+        if found.size <= TINY:
+            if len(_recent) >= MOST_RECENT:
+                _recent.clear()
+            _recent[path] = found
+        return found
 
     def _keep(self, name: str, pieces: Sequence[bytes | memoryview]) -> None:
         self._write_file(f"{name}.pkl", pieces, must_last=True)
@@ -359,7 +361,7 @@ class FileStore(EntryStore):
         """The sets of names that earlier runs of a step read for one input; a file that has not changed is not read again."""
         path = f"{self._base}/{name}.json"
         try:
-            stat = os.stat(path)  # noqa: PTH116 - as above
+            stat = os.stat(path)  # noqa: PTH116 - as below
         except OSError:
             return []
         stamp = stat.st_ino, stat.st_mtime_ns, stat.st_size
@@ -395,6 +397,33 @@ class FileStore(EntryStore):
             with suppress(OSError):
                 os.unlink(temporary)  # noqa: PTH108 - as above
             raise
+
+
+_recent: Final[dict[str, Source]] = {}
+"""Small entries that were read lately, by their paths: what all replicates share is asked for by each of them."""
+
+
+def _opened(path: str) -> Source:
+    """The bytes of a file.
+
+    Raises:
+        OSError: It cannot be read.
+
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        first, stat = os.read(descriptor, FIRST_PIECE), os.fstat(descriptor)
+        whole = None if stat.st_size == len(first) else _whole(descriptor, stat.st_size)
+    finally:
+        os.close(descriptor)
+    if whole is None:
+        return Source(first, stat.st_size, lambda: memoryview(bytearray(first)), _stamp(stat))
+    return Source(first, stat.st_size, lambda: whole, _stamp(stat))
+
+
+def _stamp(stat: os.stat_result) -> tuple[int, ...]:
+    """What tells one state of a file from another."""
+    return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 _mapped: Final[weakref.WeakSet[mmap.mmap]] = weakref.WeakSet()

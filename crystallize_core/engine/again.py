@@ -87,7 +87,7 @@ def _again(plan: Plan, planned: PlannedStep, state: CellState, data: Any, lookup
     try:
         output = yield from attempted(plan, planned, state, data, done)
         yield from received(plan, planned, done, output, stores=False)
-    except HookError:
+    except (HookError, RanAgainError):
         raise
     except Exception as error:
         raise _failure(planned, describe(error)) from error
@@ -96,7 +96,7 @@ def _again(plan: Plan, planned: PlannedStep, state: CellState, data: Any, lookup
     if done.rows:
         done.ctx._open_stage().metrics.extend(done.rows)  # noqa: SLF001 - the engine is who stages
     if planned.cache is not None and not done.has_fallback:
-        planned.cache.store(lookup, done.kept, done.ctx)
+        planned.cache.store(lookup, done.kept, done.ctx, data)
     return done.kept
 
 

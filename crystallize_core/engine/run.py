@@ -195,6 +195,7 @@ class Run:
         collector.stop()
         collector.flush()
         notes = [*collector.notes, *self.session.close(), *self._skipped()]
+        self.experiment.pipeline.tidy_cache()
         self.metrics.hypotheses.extend(self._verify(hypothesis) for hypothesis in self.experiment.hypotheses)
         described, errors = hooks.answers("describe_run", self.experiment)
         result = Result(

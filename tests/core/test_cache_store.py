@@ -600,3 +600,35 @@ def test_the_cache_can_be_disabled_by_the_project(tmp_path, folder, monkeypatch)
     assert [found.step_results["step_0"].state for found in (first, second, third)] == ["ok", "ok", "cached"]
     assert third.step_results["step_0"].resumed
     assert entries(folder) == []
+
+
+# Limits -------------------------------------------------------------------------------------------
+
+
+def test_limits_of_a_pipeline_hold_for_its_experiments(folder):
+    """After the run, what is too much is gone; the rest is not."""
+    kept = [pipeline_step(cacheable=True)(lambda data, n=n: bytes(n)) for n in (1000, 9000)]
+    Experiment(lambda ctx: 1, Pipeline(kept, cache_max_bytes=5000), autoload=False).run()
+    assert [path.stat().st_size < 2000 for path in entries(folder)] == [True]
+
+
+# What is remembered of files ----------------------------------------------------------------------
+
+
+def test_a_small_entry_that_was_read_is_read_again_when_it_changes(folder):
+    """Another process may replace it, or remove it."""
+    store, path = FileStore(folder), folder / "ab" / "cd.pkl"
+    found = []
+    for value in ("first", "second, and longer"):
+        store.write("ab/cd", {"output": value}, step="s")
+        found += [FileStore(folder).read("ab/cd")["output"].load() for _ in range(2)]
+    path.unlink()
+    assert (found, store.read("ab/cd")) == (["first"] * 2 + ["second, and longer"] * 2, None)
+
+
+def test_a_small_entry_that_was_read_is_not_trusted_with_another_key(folder, tmp_path, monkeypatch):
+    """What one user signed is nothing to another one, also in the same process."""
+    FileStore(folder).write("ab/cd", {"output": 1}, step="s")
+    assert FileStore(folder).read("ab/cd")["output"].load() == 1
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "other-home"))
+    assert FileStore(folder).read("ab/cd") is None
