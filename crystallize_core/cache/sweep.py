@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from crystallize_core.cache.checkpoints import Checkpoints, KeptRun, kept_runs
+from crystallize_core.cache.locking import LOCK
 from crystallize_core.cache.reasons import last_name
 from crystallize_core.cache.upkeep import CachedFile, cached_files, remove_leftovers, superfluous, unfinished_files
 
@@ -89,7 +90,7 @@ def clear(folder: Path, step: str | None = None) -> Sweep:
 def _remove_run(folder: Path) -> None:
     given, last = folder / "given", folder / "last"
     kept = [given / "run.pkl", given / "step", *_notes(last), *(entry.path for entry in cached_files(folder))]
-    for path in (*kept, folder / "run.json"):
+    for path in (*kept, folder / LOCK, folder / "run.json"):  # the run has ended, and nobody wants its lock any more
         with suppress(OSError):
             if not path.parent.is_symlink():
                 path.unlink()
