@@ -90,11 +90,13 @@ def clear(folder: Path, step: str | None = None) -> Sweep:
 def _remove_run(folder: Path) -> None:
     given, last = folder / "given", folder / "last"
     kept = [given / "run.pkl", given / "step", *_notes(last), *(entry.path for entry in cached_files(folder))]
-    for path in (*kept, folder / LOCK, folder / "run.json"):  # the run has ended, and nobody wants its lock any more
+    for path in (*kept, folder / "run.json"):
         with suppress(OSError):
             if not path.parent.is_symlink():
                 path.unlink()
     remove_leftovers(folder)
+    with suppress(OSError):
+        (folder / LOCK).unlink()  # the run has ended, and nobody wants its lock any more
     _remove_empty(given, last, folder, folder.parent)
 
 
