@@ -30,6 +30,8 @@ class BasePlugin:
             False, and is switched off and noted instead.
         before, after: Names of plugins that this one comes before or after in the stack; `"*"` stands
             for all others.
+        watches_generators: Whether its `cache_dependencies` says of each step which numbers it drew from the global
+            generators. Where no plugin does, an output of a step that drew is not cached.
         concurrency: For executors: what its replicates share, one of `serial`, `thread`, `async`,
             `process`; None for a plugin that is no executor.
 
@@ -37,6 +39,7 @@ class BasePlugin:
 
     plugin_name: ClassVar[str | None] = None
     essential: ClassVar[bool] = True
+    watches_generators: ClassVar[bool] = False
     before: ClassVar[tuple[str, ...]] = ()
     after: ClassVar[tuple[str, ...]] = ()
     concurrency: str | None = None

@@ -38,7 +38,11 @@ class Caching:
     explains: bool = False
 
     def of_step(
-        self, wired: WiredStep, ask: Callable[[Any], Any], asset_stores: Sequence[str] = ()
+        self,
+        wired: WiredStep,
+        ask: Callable[[Any], Any],
+        asset_stores: Sequence[str] = (),
+        watchers: Collection[str] = (),
     ) -> StepCache | None:
         """The entries of a step; None where none are looked for or kept.
 
@@ -46,6 +50,7 @@ class Caching:
             wired: The step.
             ask: Asks plugins what else its output depends on.
             asset_stores: The names of the plugins that store assets.
+            watchers: The names of the plugins that say whether a step drew from the global generators.
 
         """
         is_cached = wired.step.cacheable and self.store is not None
@@ -63,6 +68,7 @@ class Caching:
             keeps,
             earlier=self.earlier,
             asset_stores=asset_stores,
+            watchers=watchers,
             explains=explains,
             quiet=not is_cached,
             is_fresh=is_fresh,

@@ -9,6 +9,7 @@ import attrs
 
 from crystallize_core.artifact import ArtifactRecord
 from crystallize_core.cache.format import Packed
+from crystallize_core.cache.generators import Generators
 from crystallize_core.cache.store import EntryStore
 from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY, Event, StepContext
 from crystallize_core.state import Metric
@@ -67,6 +68,7 @@ class Lookup:
         full_name: The name of the entry that was found.
         reason: Why nothing was found, in words.
         changes: What has changed since the step ran last, one by one, where that was asked for.
+        generators: The global generators as they are, where no plugin watches whether the step draws from them.
         was_asked: Whether there is a store that might have had it.
 
     """
@@ -79,6 +81,7 @@ class Lookup:
     reason: str = "what it depends on has no stable digest"
     was_asked: bool = True
     changes: tuple[str, ...] = ()
+    generators: Generators | None = None
 
     @property
     def words(self) -> str:

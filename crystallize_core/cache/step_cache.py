@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from crystallize_core import fingerprint
 from crystallize_core.asset import Asset
@@ -32,6 +34,7 @@ from crystallize_core.cache.dependencies import (
     parameter_name,
 )
 from crystallize_core.cache.entry import Entry, Lookup
+from crystallize_core.cache.generators import Generators
 from crystallize_core.cache.reasons import LastRun, changes, in_words, last_name, printable
 from crystallize_core.cache.store import CacheWarning, EntryStore
 from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY, StepContext
@@ -60,6 +63,7 @@ class StepCache:
         keeps: The stores in which entries are kept.
         earlier: The stores among these that hold earlier runs.
         asset_stores: The names of the plugins that store assets.
+        watchers: The names of the plugins that say whether a step drew from the global generators.
         explains: Whether a miss says what has changed since the step ran last.
         quiet: Whether to say nothing of outputs that cannot be kept, because nobody asked for it.
         is_fresh: Whether nothing is looked for because the step is to run again.
@@ -75,6 +79,7 @@ class StepCache:
         *,
         earlier: Sequence[EntryStore] = (),
         asset_stores: Sequence[str] = (),
+        watchers: Collection[str] = (),
         explains: bool = False,
         quiet: bool = False,
         is_fresh: bool = False,
@@ -82,7 +87,7 @@ class StepCache:
         self._wired, self._name, self._ask = wired, wired.name, ask
         self._reads, self._keeps, self._earlier, self._quiet = reads, keeps, earlier, quiet
         self._explains, self._is_fresh = explains, is_fresh
-        self._asset_stores = list(asset_stores)
+        self._asset_stores, self._watchers = list(asset_stores), frozenset(watchers)
         strategy = wired.step.cache_strategy
         self._own_key = strategy if callable(strategy) else None
         by_context = [fill for fill in wired.fills if fill.source == "context"]
@@ -125,7 +130,9 @@ class StepCache:
             found = self._found(name, _entry_name(name, values), answers)
             if found is not None:
                 return found
-        return self._missed(name, answers, data, state)
+        missed = self._missed(name, answers, data, state)
+        is_watched = not self._watchers.isdisjoint(answers)
+        return missed if is_watched else attrs.evolve(missed, generators=Generators.now())
 
     def _found(self, name: str, full: str, answers: Mapping[str, Mapping[str, Any]] | None = None) -> Lookup | None:
         for store in self._reads:
@@ -159,6 +166,12 @@ class StepCache:
 
         """
         if lookup.name is None or ("attempt" in ctx._looked and ctx._attempt > 1):  # noqa: SLF001 - as in all of this file
+            return
+        if lookup.generators is not None and lookup.generators.have_moved():
+            self._warn(
+                "it drew from the global generator of random or numpy, and no plugin of the stack seeds that: pip install "
+                "crystallize-seeding, or say that the step is not to be cached"
+            )
             return
         full, names = lookup.name, list[str]()
         if self._own_key is None:

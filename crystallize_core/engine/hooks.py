@@ -121,6 +121,11 @@ class HookCalls:
         """Whether the project or the environment asks for something to be left out, such as a part of the core."""
         return name in self._stack.disabled
 
+    @property
+    def watchers(self) -> frozenset[str]:
+        """The names of the plugins that say whether a step drew from the global generators."""
+        return frozenset(p.name for p in self._stack if getattr(p.plugin, "watches_generators", False) is True)
+
     def has(self, hook: str) -> bool:
         """Whether anything implements it."""
         return bool(self._implementations(hook))

@@ -152,7 +152,9 @@ def _planned(
         invoke=wired.invoke,
         policy=_composed(wired, hooks, experiment),
         report=failure_reporter(wired, hooks, experiment),
-        cache=caching.of_step(wired, _dependencies(step, hooks, experiment), hooks.implementers("store_asset")),
+        cache=caching.of_step(
+            wired, _dependencies(step, hooks, experiment), hooks.implementers("store_asset"), hooks.watchers
+        ),
         promised=promised_types(step, wired.name) if hooks.has("store_asset") else {},
         check=check,
     )

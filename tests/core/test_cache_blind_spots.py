@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from crystallize_core import Experiment, pipeline_step
+from crystallize_core import BasePlugin, Experiment, pipeline_step
+from crystallize_core.cache import CacheWarning
 
 TABLE = [1]
 
@@ -89,7 +90,7 @@ def ran(step):
 
 @pytest.mark.parametrize(
     ("step", "change"),
-    [(environment, _environment), (folder, _folder), (clock, lambda: None), (draw, lambda: None), (text, _helper)],
+    [(environment, _environment), (folder, _folder), (clock, lambda: None), (text, _helper)],
 )
 def test_what_is_not_seen_is_answered_from_the_cache(step, change):
     """Although it would come to something else."""
@@ -105,3 +106,29 @@ def test_a_global_that_was_changed_in_place_is_seen_by_the_next_run(monkeypatch)
     assert (ran(table).value, ran(table).hit) == (1, True)
     TABLE.append(2)
     assert (ran(table).value, ran(table).hit) == (3, True)
+
+
+def test_numbers_that_nobody_seeded_are_drawn_anew():
+    """Where no plugin watches the global generators the step says once that it is not cached, and why."""
+    random.seed(7)
+    with pytest.warns(CacheWarning) as caught:
+        first, again = ran(draw), ran(draw)
+    assert (first.hit, again.hit) == (False, False)
+    assert first.value != again.value
+    assert str(caught[0].message) == (
+        "step 'draw' is not cached: it drew from the global generator of random or numpy, and no plugin of the stack "
+        "seeds that: pip install crystallize-seeding, or say that the step is not to be cached"
+    )
+
+
+def test_a_plugin_that_watches_the_generators_is_believed():
+    """It says what the numbers depend on; here, that they are always the same."""
+
+    class Watching(BasePlugin):
+        watches_generators = True
+
+        def cache_dependencies(self):
+            return {"numbers": 7}
+
+    result = [Experiment(lambda ctx: 1, [draw], [Watching()], autoload=False).run() for _ in range(2)]
+    assert result[0].metrics.baseline.metrics == result[1].metrics.baseline.metrics

@@ -94,6 +94,7 @@ class SeedPlugin(BasePlugin):
 
     plugin_name: ClassVar[str | None] = _NAME
     before: ClassVar[tuple[str, ...]] = ("*",)
+    watches_generators: ClassVar[bool] = True
 
     seed: int | None = attrs.field(
         default=None,
