@@ -32,11 +32,12 @@ def user_key() -> bytes:
 
     """
     path = _key_file()
+    is_damaged = False  # one that somebody makes after it was looked for is not
     with suppress(FileNotFoundError):
         key = path.read_bytes()
         if len(key) == _KEY_SIZE:
             return key
-    is_damaged = path.exists()
+        is_damaged = True
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent)
     try:

@@ -6,6 +6,7 @@ read. What is damaged, half written, made by another user or signed with another
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -39,6 +40,10 @@ SMALL: Final = 1 << 20
 FIRST_PIECE: Final = 1 << 16
 """So much is read before it is known how large an entry is: all of most entries, and the headers of the others."""
 TINY: Final = 1 << 14
+SETTLED_SECONDS: Final = 0.1
+"""File systems keep times in ticks of some milliseconds."""
+ATTEMPTS: Final = 100
+"""So often a folder may be removed by others while a file is to be made in it."""
 MOST_RECENT: Final = 1 << 10
 """So many entries of at most so many bytes are kept in memory."""
 MOST_MAPPED: Final = 256
@@ -310,7 +315,7 @@ class FileStore(EntryStore):
                 found = _opened(path)
         except OSError:
             return None
-        if found.size <= TINY:
+        if found.size <= TINY and _has_settled(stat):
             if len(_recent) >= MOST_RECENT:
                 _recent.clear()
             _recent[path] = found
@@ -369,7 +374,9 @@ class FileStore(EntryStore):
         if known is None or known[0] != stamp:
             if len(_names) >= MOST_NAMES:
                 _names.clear()
-            known = _names[path] = stamp, super().names(name)
+            known = stamp, super().names(name)
+            if _has_settled(stat):
+                _names[path] = known
         return known[1]
 
     def write_text(self, name: str, text: str) -> None:
@@ -380,23 +387,50 @@ class FileStore(EntryStore):
     def _write_file(self, name: str, pieces: Sequence[bytes | memoryview], *, must_last: bool = False) -> None:
         """Write a whole file or none; one that must last is on the disk before it has its name."""
         path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
-        except FileNotFoundError:  # another process has just removed the folder, because it was empty
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.writelines(pieces)
-                if must_last:
-                    file.flush()
-                    os.fsync(file.fileno())
-            os.replace(temporary, path)  # noqa: PTH105 - beside mkstemp, which gives names
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)  # noqa: PTH108 - as above
-            raise
+        for _ in range(ATTEMPTS):
+            temporary = _unfinished(path.parent, pieces, must_last=must_last)
+            try:
+                os.replace(temporary, path)  # noqa: PTH105 - beside mkstemp, which gives names
+            except FileNotFoundError:  # another process has just cleared the cache
+                continue
+            except BaseException:
+                _removed(temporary)
+                raise
+            return
+        raise FileNotFoundError(errno.ENOENT, "is removed again and again", str(path))
+
+
+def _unfinished(folder: Path, pieces: Sequence[bytes | memoryview], *, must_last: bool) -> str:
+    """Write a new file in a folder, which is made if it is not there, and give its name.
+
+    Raises:
+        OSError: It cannot be written.
+
+    """
+    descriptor, temporary = _new_file(folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(pieces)
+            if must_last:
+                file.flush()
+                os.fsync(file.fileno())
+    except BaseException:
+        _removed(temporary)
+        raise
+    return temporary
+
+
+def _new_file(folder: Path) -> tuple[int, str]:
+    for _ in range(ATTEMPTS):
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another process has just removed the folder, because it was empty
+            return tempfile.mkstemp(dir=folder, prefix=UNFINISHED)
+    raise FileNotFoundError(errno.ENOENT, "is removed again and again", str(folder))
+
+
+def _removed(temporary: str) -> None:
+    with suppress(OSError):
+        os.unlink(temporary)  # noqa: PTH108 - beside mkstemp, which gives names
 
 
 _recent: Final[dict[str, Source]] = {}
@@ -424,6 +458,14 @@ def _opened(path: str) -> Source:
 def _stamp(stat: os.stat_result) -> tuple[int, ...]:
     """What tells one state of a file from another."""
     return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+def _has_settled(stat: os.stat_result) -> bool:
+    """Whether a file was last written so long ago that another state of it would have another time.
+
+    Two files that follow each other under one name within a tick of the clock may have the same number, time and size.
+    """
+    return time.time() - stat.st_mtime > SETTLED_SECONDS
 
 
 _mapped: Final[weakref.WeakSet[mmap.mmap]] = weakref.WeakSet()

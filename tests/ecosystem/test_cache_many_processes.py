@@ -114,7 +114,8 @@ def invalidate():
 
 
 def damage():
-    files = [path for path in (folder / "spoilt").rglob("*") if path.is_file()]
+    # Not `rglob`, which fails where another process removes a folder meanwhile.
+    files = [Path(at, name) for at, _, names in os.walk(folder / "spoilt") for name in names]
     if files:
         path = chosen.choice(files)
         try:
