@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["MainByValue", "by_reference", "dumped_by_value"]
 
 _main_by_value: Final[ContextVar[bool]] = ContextVar("main_by_value", default=False)
+_registered: Final[ContextVar[frozenset[str]]] = ContextVar("registered", default=frozenset())
+"""Modules and packages that the user has told cloudpickle to send by value, while it pickles."""
 
 
 class MainByValue:
@@ -38,12 +40,20 @@ class MainByValue:
 def dumped_by_value(value: Any) -> bytes:
     """Pickled with whatever cannot be found by its name (lambdas, functions inside functions, notebooks) by value.
 
+    So is what lives in a module that was given to `cloudpickle.register_pickle_by_value`.
+
     Raises:
         ImportError: cloudpickle is not installed.
 
     """
+    import cloudpickle  # noqa: PLC0415 - comes with executors that need it; the core does without
+
     content = io.BytesIO()
-    _pickler()(content).dump(value)
+    token = _registered.set(frozenset(cloudpickle.list_registry_pickle_by_value()))
+    try:
+        _pickler()(content).dump(value)
+    finally:
+        _registered.reset(token)
     return content.getvalue()
 
 
@@ -70,6 +80,8 @@ def by_reference(item: Any) -> str | None:
     """The global name under which `item` is found again in its module; None if it is not there."""
     module_name = getattr(item, "__module__", None) or ""
     if module_name == "__main__" and _main_by_value.get():
+        return None
+    if any(f"{module_name}.".startswith(f"{registered}.") for registered in _registered.get()):
         return None
     name = getattr(item, "__qualname__", "")
     found: Any = sys.modules.get(module_name)

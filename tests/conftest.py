@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,6 +23,9 @@ settings.register_profile(
 settings.register_profile(
     "quick", settings.get_profile("ci"), max_examples=20, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
+# A job in the background of a shell ignores Ctrl-C, and so would the programs that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
 
 

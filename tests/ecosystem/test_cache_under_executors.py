@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import pytest
 
 from crystallize_core import Experiment, Pipeline, PipelineStep, Treatment, pipeline_step, step
+
+cloudpickle = pytest.importorskip("cloudpickle")  # comes with the executors
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
 pytestmark = pytest.mark.ecosystem
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import threading
+import types
 
+import cloudpickle
 import pytest
 
 from crystallize_core import Experiment, PipelineStep, pipeline_step
 from crystallize_core.errors import CrystallizeError, HookError, NotSendableError, WorkerError
+from crystallize_core.pickling import dumped_by_value
 from crystallize_executors import ProcessExecution, SerialExecution
 
 METHODS = ["spawn", "forkserver"]
@@ -289,3 +293,21 @@ def test_steps_are_torn_down_in_the_workers(tmp_path):
     assert found == {f"{what}-{worker}": "x" for what in ("setup", "teardown") for worker in workers}
     assert 1 <= len(workers) <= 2
     assert str(os.getpid()) not in workers
+
+
+def test_decorated_steps_of_a_module_that_is_registered_by_value_need_no_module(monkeypatch):
+    """What cloudpickle was told to send by value is sent so, although its name would lead to it here."""
+    module = types.ModuleType("only_here")
+    code = "from crystallize_core import step\n@step\ndef doubled(data):\n    return data * 2\n"
+    exec(code, module.__dict__)
+    monkeypatch.setitem(sys.modules, "only_here", module)
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        sent = dumped_by_value(module.doubled)
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+    by_name = dumped_by_value(module.doubled)
+    monkeypatch.delitem(sys.modules, "only_here")
+    assert pickle.loads(sent)(21) == 42
+    with pytest.raises(ModuleNotFoundError, match="only_here"):
+        pickle.loads(by_name)
