@@ -170,6 +170,8 @@ def test_parallel_map_inside_a_step_ends_with_it(body, where, name, options):
     assert time.monotonic() - began < ENOUGH
     if body is mapping and (where, name) == (in_main, "SerialExecution"):
         assert cause.__notes__ == ["parallel_map(sleep): 2 of its threads could not be stopped and still run"]
+    for process in multiprocessing.active_children():  # one that was being started ends when its pipe is closed
+        process.join(ENOUGH)
     assert multiprocessing.active_children() == []
 
 

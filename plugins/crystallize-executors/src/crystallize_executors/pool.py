@@ -140,6 +140,11 @@ class WorkerPool:
             with _interrupts_blocked():
                 process.start()
                 self.workers.append(Worker(process, task_writer, answer_reader, board))
+        except BaseException:  # a time limit may end this thread between the start and the list
+            if process.pid is not None:
+                process.kill()
+                process.join()
+            raise
         finally:
             # Only the worker may hold these ends: their closing tells that it is gone.
             task_reader.close()
