@@ -9,13 +9,18 @@ import pickle
 from collections.abc import Iterator
 from typing import Any
 
-import cloudpickle
 import pytest
 
 from crystallize_core import Experiment, Pipeline, StepError, pipeline_step, step, when
 from crystallize_core.clock import FakeClock, use_clock
-from crystallize_executors import AsyncExecution, ThreadExecution
-from crystallize_retries import CircuitBreaker, CircuitOpenError, RetryPlugin, StepTimeout, on_failure, retry
+
+cloudpickle = pytest.importorskip("cloudpickle")  # comes with the executors
+executors = pytest.importorskip("crystallize_executors")
+retries = pytest.importorskip("crystallize_retries")
+AsyncExecution, ThreadExecution = executors.AsyncExecution, executors.ThreadExecution
+CircuitBreaker, CircuitOpenError = retries.CircuitBreaker, retries.CircuitOpenError
+RetryPlugin, StepTimeout = retries.RetryPlugin, retries.StepTimeout
+on_failure, retry = retries.on_failure, retries.retry
 
 pytestmark = pytest.mark.ecosystem
 

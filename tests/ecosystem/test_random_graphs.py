@@ -18,8 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crystallize_core import Experiment, Pipeline, Skipped, StepError, pipeline_step, step, unless, when
-from crystallize_executors import AsyncExecution, ProcessExecution, SerialExecution, ThreadExecution
 
+executors = pytest.importorskip("crystallize_executors")
+AsyncExecution, ProcessExecution = executors.AsyncExecution, executors.ProcessExecution
+SerialExecution, ThreadExecution = executors.SerialExecution, executors.ThreadExecution
 cloudpickle = pytest.importorskip("cloudpickle")  # comes with the executors
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
