@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from glob import glob
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, Final
@@ -59,7 +60,8 @@ class KeptRun:
 def kept_runs(folder: Path) -> list[KeptRun]:
     """The checkpoints below the folder of a cache, those of each pipeline from the oldest on."""
     found = []
-    for record in sorted(folder.glob(f"runs/*/*/{_RECORD}")):
+    # Not `folder.glob`, which fails where another process removes a run meanwhile.
+    for record in sorted(folder / name for name in glob(f"runs/*/*/{_RECORD}", root_dir=folder)):  # noqa: PTH207
         run = record.parent
         if any(path.is_symlink() for path in (record, run, run.parent, run.parent.parent)):
             continue
@@ -74,11 +76,12 @@ def kept_runs(folder: Path) -> list[KeptRun]:
 
 
 def _stats(folder: Path) -> Iterator[os.stat_result]:
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            stat = path.lstat()
-            if S_ISREG(stat.st_mode):
-                yield stat
+    for at, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                stat = Path(at, name).lstat()
+                if S_ISREG(stat.st_mode):
+                    yield stat
 
 
 class Checkpoints:

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from glob import glob
 from pathlib import Path
 from typing import Final
 
@@ -129,13 +130,9 @@ def superfluous(
 def unfinished_files(folder: Path) -> list[Path]:
     """What processes that were killed left half written, wherever we write."""
     found = []
-    for below in (
-        folder,
-        *folder.glob("last"),
-        *_folders(folder),
-        *folder.glob("runs/*/*"),
-        *folder.glob("runs/*/*/*"),
-    ):
+    # Not `folder.glob`, which fails where another process removes a run meanwhile.
+    of_runs = [folder / name for pattern in ("runs/*/*", "runs/*/*/*") for name in glob(pattern, root_dir=folder)]  # noqa: PTH207
+    for below in (folder, folder / "last", *_folders(folder), *of_runs):
         with suppress(OSError):
             there = [] if below.is_symlink() else [p for p in below.glob(f"{UNFINISHED}*") if not p.is_symlink()]
             found += [path for path in there if time.time() - path.stat().st_mtime > ABANDONED_SECONDS]
