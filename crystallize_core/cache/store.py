@@ -6,19 +6,16 @@ read. What is damaged, half written, made by another user or signed with another
 
 from __future__ import annotations
 
-import errno
 import json
-import mmap
 import os
-import tempfile
 import time
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from crystallize_core.cache.files import has_settled, opened, stamp_of, write_whole
 from crystallize_core.cache.format import Source, pack, unpack
 from crystallize_core.cache.locking import locked
 from crystallize_core.errors import describe, warn_caller
@@ -26,7 +23,6 @@ from crystallize_core.signing import user_key
 
 __all__ = [
     "STEP_FILE",
-    "UNFINISHED",
     "CacheStore",
     "CacheWarning",
     "EntryStore",
@@ -35,25 +31,13 @@ __all__ = [
     "cache_folder",
 ]
 
-SMALL: Final = 1 << 20
-"""Up to so many bytes, reading an entry costs no more than mapping it."""
-FIRST_PIECE: Final = 1 << 16
-"""So much is read before it is known how large an entry is: all of most entries, and the headers of the others."""
 TINY: Final = 1 << 14
-SETTLED_SECONDS: Final = 0.1
-"""File systems keep times in ticks of some milliseconds."""
-ATTEMPTS: Final = 100
-"""So often a folder may be removed by others while a file is to be made in it."""
 MOST_RECENT: Final = 1 << 10
 """So many entries of at most so many bytes are kept in memory."""
-MOST_MAPPED: Final = 256
-"""So many entries are mapped at a time: each needs a file descriptor, of which the rest of a program wants some too."""
 USED_SECONDS: Final = 60.0
 """So exactly is it known when an entry was used last; to note every use would cost more than many a hit."""
 STEP_FILE: Final = "step"
 """Beside the entries of a step: its name, for people and for those who look for its entries."""
-UNFINISHED: Final = ".writing-"
-"""What the name of a file begins with while it is written."""
 
 
 class CacheWarning(UserWarning):
@@ -311,11 +295,11 @@ class FileStore(EntryStore):
                 with suppress(OSError):  # what was used last is thrown away last; see `upkeep.py`
                     os.utime(path, ns=(int(now * 1e9), stat.st_mtime_ns))
             found = _recent.get(path)
-            if found is None or found.stamp != _stamp(stat):
-                found = _opened(path)
+            if found is None or found.stamp != stamp_of(stat):
+                found = opened(path)
         except OSError:
             return None
-        if found.size <= TINY and _has_settled(stat):
+        if found.size <= TINY and has_settled(stat):
             if len(_recent) >= MOST_RECENT:
                 _recent.clear()
             _recent[path] = found
@@ -375,7 +359,7 @@ class FileStore(EntryStore):
             if len(_names) >= MOST_NAMES:
                 _names.clear()
             known = stamp, super().names(name)
-            if _has_settled(stat):
+            if has_settled(stat):
                 _names[path] = known
         return known[1]
 
@@ -385,107 +369,8 @@ class FileStore(EntryStore):
             self._write_file(name, [text.encode()])
 
     def _write_file(self, name: str, pieces: Sequence[bytes | memoryview], *, must_last: bool = False) -> None:
-        """Write a whole file or none; one that must last is on the disk before it has its name."""
-        path = self.folder / name
-        for _ in range(ATTEMPTS):
-            temporary = _unfinished(path.parent, pieces, must_last=must_last)
-            try:
-                os.replace(temporary, path)  # noqa: PTH105 - beside mkstemp, which gives names
-            except FileNotFoundError:  # another process has just cleared the cache
-                continue
-            except BaseException:
-                _removed(temporary)
-                raise
-            return
-        raise FileNotFoundError(errno.ENOENT, "is removed again and again", str(path))
-
-
-def _unfinished(folder: Path, pieces: Sequence[bytes | memoryview], *, must_last: bool) -> str:
-    """Write a new file in a folder, which is made if it is not there, and give its name.
-
-    Raises:
-        OSError: It cannot be written.
-
-    """
-    descriptor, temporary = _new_file(folder)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines(pieces)
-            if must_last:
-                file.flush()
-                os.fsync(file.fileno())
-    except BaseException:
-        _removed(temporary)
-        raise
-    return temporary
-
-
-def _new_file(folder: Path) -> tuple[int, str]:
-    for _ in range(ATTEMPTS):
-        folder.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # another process has just removed the folder, because it was empty
-            return tempfile.mkstemp(dir=folder, prefix=UNFINISHED)
-    raise FileNotFoundError(errno.ENOENT, "is removed again and again", str(folder))
-
-
-def _removed(temporary: str) -> None:
-    with suppress(OSError):
-        os.unlink(temporary)  # noqa: PTH108 - beside mkstemp, which gives names
+        write_whole(self.folder / name, pieces, must_last=must_last)
 
 
 _recent: Final[dict[str, Source]] = {}
 """Small entries that were read lately, by their paths: what all replicates share is asked for by each of them."""
-
-
-def _opened(path: str) -> Source:
-    """The bytes of a file.
-
-    Raises:
-        OSError: It cannot be read.
-
-    """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    try:
-        first, stat = os.read(descriptor, FIRST_PIECE), os.fstat(descriptor)
-        whole = None if stat.st_size == len(first) else _whole(descriptor, stat.st_size)
-    finally:
-        os.close(descriptor)
-    if whole is None:
-        return Source(first, stat.st_size, lambda: memoryview(bytearray(first)), _stamp(stat))
-    return Source(first, stat.st_size, lambda: whole, _stamp(stat))
-
-
-def _stamp(stat: os.stat_result) -> tuple[int, ...]:
-    """What tells one state of a file from another."""
-    return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size
-
-
-def _has_settled(stat: os.stat_result) -> bool:
-    """Whether a file was last written so long ago that another state of it would have another time.
-
-    Two files that follow each other under one name within a tick of the clock may have the same number, time and size.
-    """
-    return time.time() - stat.st_mtime > SETTLED_SECONDS
-
-
-_mapped: Final[weakref.WeakSet[mmap.mmap]] = weakref.WeakSet()
-
-
-def _whole(descriptor: int, size: int) -> memoryview:
-    """An open file as memory. What is written there is the writer's own: it changes neither the file nor other readers.
-
-    It is there at once, and not when it is needed, because the file may be replaced or removed meanwhile.
-    """
-    if size > SMALL and len(_mapped) < MOST_MAPPED:
-        with suppress(OSError, ValueError):
-            found = mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY)
-            _mapped.add(found)
-            return memoryview(found)
-    content = bytearray(size)
-    view = memoryview(content)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    at = 0
-    while at < size and (piece := os.read(descriptor, min(size - at, 1 << 24))):
-        view[at : at + len(piece)] = piece
-        at += len(piece)
-    return view

@@ -13,8 +13,9 @@ from typing import Final
 
 import attrs
 
+from crystallize_core.cache.files import UNFINISHED
 from crystallize_core.cache.locking import locked
-from crystallize_core.cache.store import STEP_FILE, UNFINISHED
+from crystallize_core.cache.store import STEP_FILE
 from crystallize_core.errors import DefinitionError
 
 __all__ = ["CachedFile", "cached_files", "evict", "invalidate", "remove_leftovers", "superfluous", "unfinished_files"]
