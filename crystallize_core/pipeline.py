@@ -51,8 +51,9 @@ class Pipeline(PipelineDefinition):
         context: The parameters that its steps get by name.
         enable_cache: Whether outputs of earlier runs may be used; with False, nothing is cached.
         cache_dir: Where outputs are cached; default `CRYSTALLIZE_CACHE_DIR`, else `.cache`.
-        cache_ttl: Seconds after which a cached output counts no more; default never.
-        cache_max_bytes: So much may be cached; what was not used for the longest time goes first. Default no limit.
+        cache_ttl: Seconds after which a cached output counts no more; default `CRYSTALLIZE_CACHE_TTL`, else never.
+        cache_max_bytes: So much may be cached; what was not used for the longest time goes first. Default
+            `CRYSTALLIZE_CACHE_MAX_BYTES`, else no limit.
         checkpoint: Whether a run on its own keeps what its steps came to, so that it can be resumed.
         keep_runs: The checkpoints of so many runs are kept.
         check_types: Whether to compare, while steps run, what they take and return with their annotations: classes, and

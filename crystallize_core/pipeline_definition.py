@@ -9,7 +9,16 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from crystallize_core.cache import Caching, Checkpoints, FileStore, cache_folder, cached_files, evict, invalidate
+from crystallize_core.cache import (
+    Caching,
+    Checkpoints,
+    FileStore,
+    cache_folder,
+    cached_files,
+    evict,
+    invalidate,
+    limits,
+)
 from crystallize_core.checks import checked_name
 from crystallize_core.context import BASELINE_CONDITION, FrozenContext
 from crystallize_core.errors import DefinitionError, did_you_mean
@@ -152,8 +161,14 @@ class PipelineDefinition:
         return (cache_folder() if self.cache_dir is None else self.cache_dir).absolute()
 
     def caching(self) -> Caching:
-        """Where outputs are looked for and kept."""
-        store = FileStore(self._cache_folder(), lifetime=self.cache_ttl) if self.enable_cache else None
+        """Where outputs are looked for and kept.
+
+        Raises:
+            DefinitionError: A limit of the environment cannot be read.
+
+        """
+        limits.max_bytes(self.cache_max_bytes)  # not only when all has run
+        store = FileStore(self._cache_folder(), lifetime=limits.ttl(self.cache_ttl)) if self.enable_cache else None
         return Caching(store, is_chosen=self.cache_dir is not None)
 
     def checkpoints(self) -> Checkpoints | None:
@@ -162,8 +177,9 @@ class PipelineDefinition:
 
     def tidy_cache(self) -> None:
         """Throw away what is more in the cache than may be there; called after each run."""
-        if self.enable_cache and self.cache_max_bytes is not None:
-            evict(self._cache_folder(), self.cache_max_bytes)
+        most = limits.max_bytes(self.cache_max_bytes) if self.enable_cache else None
+        if most is not None:
+            evict(self._cache_folder(), most)
 
     def cache_stats(self) -> dict[str, Any]:
         """What is cached: `entries`, `bytes`, and both by step; and `hits` and `misses` of this pipeline so far.

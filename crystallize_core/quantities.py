@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from crystallize_core.errors import DefinitionError, did_you_mean
 
-__all__ = ["attempted", "cores", "count", "in_words", "labels", "quoted", "read", "size", "table_of", "word"]
+__all__ = ["attempted", "cores", "count", "in_words", "labels", "quoted", "read", "seconds", "size", "table_of", "word"]
 
 _BINARY: Final = {f"{letter}i": 1024**power for power, letter in enumerate("KMGTP", start=1)}
 _DECIMAL: Final = {letter: 1000**power for power, letter in enumerate("KMGTP", start=1)}
@@ -23,12 +23,16 @@ UNITS: Final[Mapping[str, int]] = {
     "": 1,
     "B": 1,
     "k": 1000,
+    "kB": 1000,
     **_DECIMAL,
     **{f"{letter}B": factor for letter, factor in _DECIMAL.items()},
     **_BINARY,
     **{f"{letter}B": factor for letter, factor in _BINARY.items()},
 }
 """The units of bytes: those of Kubernetes, and what people write besides."""
+
+SECONDS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+"""The units of time."""
 
 LONGEST: Final = 40
 """A longer text is no amount."""
@@ -39,6 +43,7 @@ SHOWN: Final = 80
 
 _CORES: Final = 'a number of cores of at least 0, such as 4, 0.5, "4" or "500m"'
 _SIZE: Final = 'an int of bytes of at least 0, or a text such as "16Gi", "512Mi", "16GB" or "1.5Gi"'
+_UNITS_OF_TIME: Final = "s, m, h, d or w"
 _COUNT: Final = "an int of at least 0"
 _LABELS: Final = 'a label, a list of labels or a mapping of names to values, such as {"zone": "eu"}'
 
@@ -81,6 +86,19 @@ def size(value: Any) -> int:
         hint = f"did you mean {near[0]!r}?" if near else f"the units are {', '.join(unit for unit in UNITS if unit)}"
         raise ValueError(f"has the unknown unit {match[2]!r} in {quoted(value)}; {hint}")
     raise ValueError(f"must be {_SIZE}; found {quoted(value)}")
+
+
+def seconds(value: Any) -> float:
+    """A time span, in seconds.
+
+    Raises:
+        ValueError: It is none.
+
+    """
+    match = _matched(r"([0-9]+)\s*([A-Za-z]+)", value)
+    if match is None or match[2] not in SECONDS:
+        raise ValueError(f"must be a whole number with {_UNITS_OF_TIME}, such as 30d; found {quoted(value)}")
+    return float(match[1]) * SECONDS[match[2]]
 
 
 def count(value: Any) -> int:

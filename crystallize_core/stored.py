@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
-__all__ = ["Stored", "loaded"]
+__all__ = ["Stored", "loaded", "parts_of"]
 
 _NOT_LOADED: Final = object()
 
@@ -44,6 +45,26 @@ class Stored:
 def loaded(value: Any) -> Any:
     """A value, which may be in the cache still."""
     return value.load() if type(value) is Stored else value
+
+
+def parts_of(
+    whole: Any, split: Callable[[Any], Mapping[Any, Any]], digests: Mapping[Any, str | None] | None
+) -> dict[Any, Any]:
+    """What an output is split into by name: each loads all of it when it is wanted, and is known by its digest until then.
+
+    Args:
+        whole: The output, which may be in the cache still.
+        split: Makes a mapping of it.
+        digests: The names of the parts with their digests; where they are not known, all is loaded now.
+
+    """
+    if digests is None or type(whole) is not Stored:
+        return dict(split(loaded(whole)))
+    return {name: Stored(partial(_part, whole, split, name), digest) for name, digest in digests.items()}
+
+
+def _part(whole: Stored, split: Callable[[Any], Mapping[Any, Any]], name: Any) -> Any:
+    return split(whole.load())[name]
 
 
 def _itself(value: Any) -> Any:

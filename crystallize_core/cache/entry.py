@@ -1,4 +1,4 @@
-"""What is kept of a step, and what came of looking for it."""
+"""What is kept of a step."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import attrs
 
 from crystallize_core.artifact import ArtifactRecord
 from crystallize_core.cache.format import Packed
-from crystallize_core.cache.generators import Generators
-from crystallize_core.cache.store import EntryStore
 from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY, Event, StepContext
-from crystallize_core.state import Metric
+from crystallize_core.state import SHARED_TYPES, Metric
 
-__all__ = ["Entry", "Lookup"]
+__all__ = ["Entry"]
 
 
 @attrs.frozen
@@ -22,7 +20,8 @@ class Entry:
     """What a step came to: its output and everything that it wrote.
 
     Where it may be found by other code than that which made it, `code` is the digest of the code that did.
-    `digest` is that of the output, where it stays the same as long as the output does.
+    `digest` is that of the output, where it stays the same as long as the output does; `digests` are those of the
+    single outputs of a step that has several, by name.
     """
 
     output: Packed
@@ -32,6 +31,7 @@ class Entry:
     added: dict[str, Any]
     code: str | None = None
     digest: str | None = None
+    digests: Mapping[Any, str | None] | None = None
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Entry | None:
@@ -40,6 +40,12 @@ class Entry:
             return cls(**found)
         except TypeError:
             return None
+
+    @property
+    def can_be_shared(self) -> bool:
+        """Whether nothing of it can be changed by those who replay it; its output is made anew for each of them."""
+        plain = all(type(value) in SHARED_TYPES and not tags for _, value, tags in self.metrics)
+        return plain and not (self.artifacts or self.events or self.added)
 
     def replay(self, ctx: StepContext) -> None:
         """Write into `ctx` what the step wrote when it ran."""
@@ -54,38 +60,3 @@ class Entry:
         ]
         for key, value in self.added.items():
             ctx.add(key, value)
-
-
-@attrs.frozen
-class Lookup:
-    """An attempt to find an entry.
-
-    Attributes:
-        entry: What was found, or None.
-        name: Where entries of this step and input are; None where they cannot be named.
-        answers: What plugins say that the output may depend on, by plugin and name.
-        found_in: The store that had it.
-        full_name: The name of the entry that was found.
-        reason: Why nothing was found, in words.
-        changes: What has changed since the step ran last, one by one, where that was asked for.
-        generators: The global generators as they are, where no plugin watches whether the step draws from them.
-        was_asked: Whether there is a store that might have had it.
-
-    """
-
-    entry: Entry | None = None
-    name: str | None = None
-    answers: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
-    found_in: EntryStore | None = None
-    full_name: str | None = None
-    reason: str = "what it depends on has no stable digest"
-    was_asked: bool = True
-    changes: tuple[str, ...] = ()
-    generators: Generators | None = None
-
-    @property
-    def words(self) -> str:
-        """What came of it, for people."""
-        if self.entry is not None:
-            return "a hit: nothing that it depends on has changed"
-        return f"a miss: {self.reason}" if self.was_asked else f"not asked: {self.reason}"

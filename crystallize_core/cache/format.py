@@ -175,6 +175,7 @@ class Source:
         memory: Gives all of them as memory that may be written to, without changing the entry.
         stamp: What tells this state of a file from another; None where that is not known.
         signed_by: The key with which it was found to be signed, as the entry that it is.
+        entry: What was made of it, where all who ask may have the same.
 
     """
 
@@ -183,3 +184,4 @@ class Source:
     memory: Callable[[], memoryview]
     stamp: object = None
     signed_by: bytes | None = None
+    entry: Any = None

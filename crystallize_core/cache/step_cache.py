@@ -13,6 +13,7 @@ then stands for everything.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -33,8 +34,8 @@ from crystallize_core.cache.dependencies import (
     names_read,
     parameter_name,
 )
-from crystallize_core.cache.entry import Entry, Lookup
 from crystallize_core.cache.generators import Generators
+from crystallize_core.cache.lookup import Lookup
 from crystallize_core.cache.reasons import LastRun, changes, in_words, last_name, printable
 from crystallize_core.cache.store import CacheWarning, EntryStore
 from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY, StepContext
@@ -73,7 +74,7 @@ class StepCache:
     def __init__(
         self,
         wired: WiredStep,
-        ask: Callable[[Any], Iterable[tuple[str, Mapping[str, Any] | None]]],
+        ask: Callable[[Any], Collection[tuple[str, Mapping[str, Any] | None]]],
         reads: Sequence[EntryStore],
         keeps: Sequence[EntryStore],
         *,
@@ -117,8 +118,8 @@ class StepCache:
         except FingerprintError as error:
             self._warn(f"its input has no stable digest ({error})")
             return Lookup()
-        view = StepContext(_state=state, step_name=self._name)
-        answers = {plugin: found for plugin, found in self._ask(view) if found is not None}
+        asked_of = self._ask(StepContext(_state=state, step_name=self._name))
+        answers = {plugin: found for plugin, found in asked_of if found is not None} if asked_of else {}
         asked = asked_names(answers)
         for names in self._recorded(name):
             if not asked.issubset(names):
@@ -136,8 +137,8 @@ class StepCache:
 
     def _found(self, name: str, full: str, answers: Mapping[str, Mapping[str, Any]] | None = None) -> Lookup | None:
         for store in self._reads:
-            found = store.read(full)
-            if found is not None and (entry := Entry.of(found)) is not None:
+            entry = store.entry(full)
+            if entry is not None:
                 return Lookup(entry, name, answers or {}, store, full)
         return None
 
@@ -155,7 +156,14 @@ class StepCache:
         if self._explains and self.is_earlier(lookup):
             self._keep_last(lookup.found_in)
 
-    def store(self, lookup: Lookup, output: Any, ctx: StepContext, data: Any = None) -> None:
+    def store(
+        self,
+        lookup: Lookup,
+        output: Any,
+        ctx: StepContext,
+        data: Any = None,
+        made: Mapping[Any, Any] | None = None,
+    ) -> None:
         """Keep what the step came to, under what it depended on.
 
         Args:
@@ -163,6 +171,7 @@ class StepCache:
             output: What it returned.
             ctx: What it wrote, and what it read.
             data: What it was given, for the reasons of a later miss.
+            made: Its single outputs by name, where it has several.
 
         """
         if lookup.name is None or ("attempt" in ctx._looked and ctx._attempt > 1):  # noqa: SLF001 - as in all of this file
@@ -200,6 +209,7 @@ class StepCache:
             "added": getattr(stage, "added", {}),
             "code": None if self._looks_at_code else code_of(self._wired.step),
             "digest": lasting_digest(output),
+            "digests": None if made is None else {name: lasting_digest(value) for name, value in made.items()},
         }
         first, *others = self._keeps
         if not first.write(full, entry, step=self._name, quiet=self._quiet):
@@ -374,8 +384,10 @@ class StepCache:
 
     def _recorded(self, name: str) -> Iterator[list[str]]:
         met: list[list[str]] = []
-        for store in self._reads:
-            for names in store.names(name):
+        # An entry that is found counts, whatever the file with the names says by now, so that it is read for a miss only.
+        known = (store.known_names(name) for store in self._reads)
+        for found in itertools.chain(known, (store.names(name) for store in self._reads)):
+            for names in found:
                 if names not in met:
                     met.append(names)
                     yield names

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from crystallize_core.cache.entry import Entry
 from crystallize_core.cache.files import has_settled, opened, stamp_of, write_whole
 from crystallize_core.cache.format import Source, pack, unpack
 from crystallize_core.cache.locking import locked
@@ -125,6 +126,10 @@ class EntryStore(ABC):
         """The sets of names that earlier runs of a step read for one input; see `step_cache.py`."""
         return _names_in(self.read_text(f"{name}.json"))
 
+    def known_names(self, name: str) -> list[list[str]]:  # noqa: ARG002 - for stores that remember
+        """Those of them that are known without a look; others may have been added since."""
+        return []
+
     def alone(self) -> AbstractContextManager[None]:
         """Keeps others from changing what is kept beside the entries, where the place has the means."""
         return nullcontext()
@@ -138,6 +143,23 @@ class EntryStore(ABC):
             return None if source is None else unpack(name, source, key=self._user_key())
         except Exception:  # noqa: BLE001 - an entry that cannot be read back, for whatever reason, is a miss
             return None
+
+    def entry(self, name: str) -> Entry | None:
+        """The entry of that name, or None if there is none that can be trusted."""
+        try:
+            source, key = self._source(name), self._key or self._user_key()
+            if source is None:
+                return None
+            if source.entry is not None and source.signed_by == key:
+                known: Entry = source.entry
+                return known
+            fields = unpack(name, source, key=key)
+            found = None if fields is None else Entry.of(fields)
+        except Exception:  # noqa: BLE001 - as above
+            return None
+        if found is not None and found.can_be_shared:
+            source.entry = found
+        return found
 
     def write(self, name: str, entry: Mapping[str, Any], *, step: str, quiet: bool = False) -> bool:
         """Keep an entry and tell whether that went well; what cannot be kept is said once and costs nothing else.
@@ -288,15 +310,16 @@ class FileStore(EntryStore):
         path = f"{self._base}/{name}.pkl"
         try:
             stat = os.stat(path)  # noqa: PTH116 - a path costs as much as reading
-            now = time.time()
-            if self._lifetime is not None and now - stat.st_mtime > self._lifetime:
+            now, written = time.time(), stat.st_mtime
+            if self._lifetime is not None and now - written > self._lifetime:
                 return None
-            if now - max(stat.st_atime, stat.st_mtime) > USED_SECONDS:
+            if now - written > USED_SECONDS and now - stat.st_atime > USED_SECONDS:
                 with suppress(OSError):  # what was used last is thrown away last; see `upkeep.py`
                     os.utime(path, ns=(int(now * 1e9), stat.st_mtime_ns))
             found = _recent.get(path)
-            if found is None or found.stamp != stamp_of(stat):
-                found = opened(path)
+            if found is not None and found.stamp == stamp_of(stat):
+                return found
+            found = opened(path)
         except OSError:
             return None
         if found.size <= TINY and has_settled(stat):
@@ -345,6 +368,11 @@ class FileStore(EntryStore):
     def alone(self) -> AbstractContextManager[None]:
         """Keeps out the other threads and processes that use the folder."""
         return locked(self.folder)
+
+    def known_names(self, name: str) -> list[list[str]]:
+        """Those of them that were there at the last look."""
+        known = _names.get(f"{self._base}/{name}.json")
+        return known[1] if known is not None else []
 
     def names(self, name: str) -> list[list[str]]:
         """The sets of names that earlier runs of a step read for one input; a file that has not changed is not read again."""

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,34 +19,26 @@ if TYPE_CHECKING:
 
 __all__ = ["cache"]
 
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 FAILED = 1
 
 
-class _Age(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # not generic in older versions
-    """A time span such as `30d`, in seconds."""
+class _Quantity(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # not generic in older versions
+    """An amount as people write it: a time span such as `30d` in seconds, or bytes such as `5GB`.
 
-    name = "age"
+    Args:
+        name: The name of its reader in `quantities`.
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The seconds."""
-        number, unit = value[:-1], value[-1:]
-        if unit not in _SECONDS or not number.isascii() or not number.isdigit():
-            self.fail(f"expected a whole number with s, m, h, d or w, such as 30d, found {value!r}", param, ctx)
-        return float(number) * _SECONDS[unit]
+    """
 
+    def __init__(self, name: str) -> None:
+        self.name = name
 
-class _Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # as above
-    """A number of bytes such as `5GB`."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The bytes."""
-        from crystallize_core.quantities import size  # noqa: PLC0415 - not for --help
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The amount."""
+        from crystallize_core import quantities  # noqa: PLC0415 - not for --help
 
         try:
-            return size(value)
+            return getattr(quantities, self.name)(value)
         except ValueError as error:
             self.fail(f"it {error}", param, ctx)
 
@@ -55,29 +47,39 @@ class _Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # as abov
 def cache() -> None:
     """Look at the cached outputs of steps, and throw away what is not wanted.
 
-    The cache is the folder that CRYSTALLIZE_CACHE_DIR names, or `.cache` in the current folder.
+    The cache is the folder that --dir or CRYSTALLIZE_CACHE_DIR names, or `.cache` in the current folder.
     """
+
+
+def _folder(_ctx: click.Context, _param: click.Parameter, said: Path | None) -> Path:
+    from crystallize_core.cache import cache_folder  # noqa: PLC0415 - not for --help
+
+    return (said or cache_folder()).absolute()
+
+
+_of_folder = click.option(
+    "--dir",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="PATH",
+    callback=_folder,
+    help="The folder of the cache, such as the `cache_dir` of a pipeline.",
+)
 
 
 # Looking ----------------------------------------------------------------------------------------------
 
 
 @cache.command()
+@_of_folder
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def stats(*, as_json: bool) -> None:
+def stats(*, folder: Path, as_json: bool) -> None:
     """Show how much is cached: entries and bytes of each step, and the checkpoints of each pipeline."""
     from crystallize_core.cache import cached_files, kept_runs  # noqa: PLC0415 - not for --help
     from crystallize_core.cli.output import say  # noqa: PLC0415 - as above
 
-    folder = _folder()
     found = _stats(folder, list(cached_files(folder)), kept_runs(folder))
     say(json.dumps(found, indent=2) if as_json else _stats_text(found))
-
-
-def _folder() -> Path:
-    from crystallize_core.cache import cache_folder  # noqa: PLC0415 - not for --help
-
-    return cache_folder().absolute()
 
 
 def _stats(folder: Path, entries: Sequence[CachedFile], runs: Sequence[KeptRun]) -> dict[str, Any]:
@@ -125,6 +127,7 @@ def _stats_text(found: dict[str, Any]) -> str:
 
 @cache.command()
 @click.argument("step", required=False)
+@_of_folder
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--sort",
@@ -132,13 +135,12 @@ def _stats_text(found: dict[str, Any]) -> str:
     type=click.Choice(["age", "size", "used"]),
     help="The oldest first, the largest first, or what was not used for the longest time first.",
 )
-def ls(*, step: str | None, as_json: bool, order: str | None) -> None:
+def ls(*, folder: Path, step: str | None, as_json: bool, order: str | None) -> None:
     """List the entries, or those of the step STEP, one in a line."""
     from crystallize_core.cache import cached_files  # noqa: PLC0415 - not for --help
     from crystallize_core.cli.output import say  # noqa: PLC0415 - as above
     from crystallize_core.result_text import table  # noqa: PLC0415 - as above
 
-    folder = _folder()
     found = list(cached_files(folder))
     if step is not None:
         _check_step(step, found, folder)
@@ -282,10 +284,15 @@ def _reasons(preview: StepPreview) -> list[str]:
 
 
 @cache.command()
-@click.option("--older-than", type=_Age(), metavar="AGE", help="Remove what was not used for so long: 12h, 30d, 8w.")
-@click.option("--max-size", type=_Size(), metavar="SIZE", help="Keep so much, and what was used last: 500MB, 5GB.")
+@_of_folder
+@click.option(
+    "--older-than", type=_Quantity("seconds"), metavar="AGE", help="Remove what was not used for so long: 12h, 30d, 8w."
+)
+@click.option(
+    "--max-size", type=_Quantity("size"), metavar="SIZE", help="Keep so much, and what was used last: 500MB, 5GB."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
-def gc(*, older_than: float | None, max_size: int | None, dry_run: bool) -> None:
+def gc(*, folder: Path, older_than: float | None, max_size: int | None, dry_run: bool) -> None:
     """Remove what is old or too much, and what killed processes left half written.
 
     Without options, only what is left over goes.
@@ -294,7 +301,7 @@ def gc(*, older_than: float | None, max_size: int | None, dry_run: bool) -> None
     from crystallize_core.cli.output import say  # noqa: PLC0415 - as above
 
     unused_since = None if older_than is None else time.time() - older_than
-    found = sweep(_folder(), unused_since=unused_since, most_bytes=max_size)
+    found = sweep(folder, unused_since=unused_since, most_bytes=max_size)
     words = _words(found)  # before the sizes of files are gone with them
     if not dry_run:
         found.remove()
@@ -303,9 +310,10 @@ def gc(*, older_than: float | None, max_size: int | None, dry_run: bool) -> None
 
 @cache.command()
 @click.argument("step", required=False)
+@_of_folder
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_context
-def clear(ctx: click.Context, *, step: str | None, yes: bool) -> None:
+def clear(ctx: click.Context, *, folder: Path, step: str | None, yes: bool) -> None:
     """Remove all entries and checkpoints, or only the entries of the step STEP.
 
     What has no name of our form stays, and links are not followed.
@@ -315,7 +323,6 @@ def clear(ctx: click.Context, *, step: str | None, yes: bool) -> None:
     from crystallize_core.cli.output import say  # noqa: PLC0415 - as above
     from crystallize_core.errors import DefinitionError  # noqa: PLC0415 - as above
 
-    folder = _folder()
     if step is not None:
         _check_step(step, cached_files(folder), folder)
     found = to_clear(folder, step)

@@ -96,7 +96,7 @@ def _again(plan: Plan, planned: PlannedStep, state: CellState, data: Any, lookup
     if done.rows:
         done.ctx._open_stage().metrics.extend(done.rows)  # noqa: SLF001 - the engine is who stages
     if planned.cache is not None and not done.has_fallback:
-        planned.cache.store(lookup, done.kept, done.ctx, data)
+        planned.cache.store(lookup, done.kept, done.ctx, data, done.made)
     return done.kept
 
 

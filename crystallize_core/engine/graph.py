@@ -137,7 +137,8 @@ class GraphCell:
             if done.made is None:
                 self.assets.put(wired.single, done.kept)
             else:
-                self.assets.update(done.made)
+                for name, value in done.made.items():
+                    self.assets.put(name, value)
                 if wired.keeps_return is not None:
                     self.assets.put(wired.keeps_return, done.kept)
 

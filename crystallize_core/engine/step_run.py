@@ -28,7 +28,7 @@ from crystallize_core.engine.returns import (
 )
 from crystallize_core.errors import DefinitionError, HookError, describe
 from crystallize_core.state import CellState, Metric, checked_metric
-from crystallize_core.stored import loaded
+from crystallize_core.stored import loaded, parts_of
 
 if TYPE_CHECKING:
     from crystallize_core.cache import Lookup
@@ -104,8 +104,9 @@ def run_step(plan: Plan, planned: PlannedStep, state: CellState, data: Any) -> G
     start = perf_counter_ns()
     done = StepRun(StepContext(_state=state, step_name=planned.name))
     try:
-        done.skipped = yield from refused(planned, state, data)
-        if done.skipped is None:
+        if planned.wired.guards:
+            done.skipped = yield from refused(planned, state, data)
+        if done.skipped is None and not _is_known(plan, planned, state, data, done):
             yield from _output(plan, planned, state, data, done)
     except Exception as caught:  # noqa: BLE001 - what it means is decided where it is committed
         done.error = error = caught.raised if isinstance(caught, _Raised) else caught
@@ -146,19 +147,26 @@ def refused(planned: PlannedStep, state: CellState, data: Any) -> Generator[Any,
     return None
 
 
-def _output(plan: Plan, planned: PlannedStep, state: CellState, data: Any, done: StepRun) -> Generator[Any, Any, None]:
-    """Answer from the cache, or run the step and keep what it came to."""
+def _is_known(plan: Plan, planned: PlannedStep, state: CellState, data: Any, done: StepRun) -> bool:
+    """Whether the cache answers for the step."""
     cache = planned.cache
-    if cache is not None:
-        done.why = lookup = cache.look_up(data, state)
-        if lookup.entry is not None:
-            done.hit, done.resumed = True, cache.is_earlier(lookup)
-            done.kept = stored_output(plan, planned, state, data, lookup)
-            lookup.entry.replay(done.ctx)
-            if planned.wired.split is not None:
-                done.made = dict(planned.wired.split(done.output))
-            cache.keep_found(lookup)
-            return
+    if cache is None:
+        return False
+    done.why = lookup = cache.look_up(data, state)
+    if lookup.entry is None:
+        return False
+    done.hit, done.resumed = True, cache.is_earlier(lookup)
+    done.kept = stored_output(plan, planned, state, data, lookup)
+    lookup.entry.replay(done.ctx)
+    if planned.wired.split is not None:
+        done.made = parts_of(done.kept, planned.wired.split, lookup.entry.digests)
+    cache.keep_found(lookup)
+    return True
+
+
+def _output(plan: Plan, planned: PlannedStep, state: CellState, data: Any, done: StepRun) -> Generator[Any, Any, None]:
+    """Run the step and keep what it came to."""
+    cache = planned.cache
     output = yield from attempted(plan, planned, state, data, done)
     yield from received(plan, planned, done, output)
     # What a policy says in place of a step depends on why the step failed.
@@ -166,7 +174,7 @@ def _output(plan: Plan, planned: PlannedStep, state: CellState, data: Any, done:
         if done.rows:
             done.ctx._open_stage().metrics.extend(done.rows)  # noqa: SLF001 - the engine is who stages
             done.rows = None
-        cache.store(done.why, done.kept, done.ctx, data)
+        cache.store(done.why, done.kept, done.ctx, data, done.made)
 
 
 def attempted(plan: Plan, planned: PlannedStep, state: CellState, data: Any, done: StepRun) -> Generator[Any, Any, Any]:

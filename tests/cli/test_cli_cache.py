@@ -272,8 +272,8 @@ def test_gc_removes_old_checkpoints(crystallize, folder):
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--older-than", "soon", "expected a whole number with s, m, h, d or w, such as 30d, found 'soon'"),
-        ("--older-than", "", "expected a whole number with s, m, h, d or w, such as 30d, found ''"),
+        ("--older-than", "soon", "it must be a whole number with s, m, h, d or w, such as 30d; found 'soon'"),
+        ("--older-than", "", "it must be a whole number with s, m, h, d or w, such as 30d; found ''"),
         ("--max-size", "much", "it must be an int of bytes"),
     ],
 )

@@ -16,7 +16,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crystallize_core import BasePlugin, Experiment, Pipeline, StepError, content_digest, pipeline_step, step
+from crystallize_core import (
+    BasePlugin,
+    DefinitionError,
+    Experiment,
+    Pipeline,
+    StepError,
+    content_digest,
+    pipeline_step,
+    step,
+)
 from crystallize_core.cache import CacheWarning, FileStore
 from crystallize_core.cache import format as entry_format
 from crystallize_core.cache.store import USED_SECONDS
@@ -285,6 +294,22 @@ def test_a_run_that_needs_the_last_of_ten_loads_one(loads):
     assert [result.outputs[f"b{n}"][0] for n in range(10)] == list(range(10))
     assert result.step_results["step_3"].output is result.outputs["b3"]
     assert len(loads) == 10
+
+
+@step(outputs=["left", "right"])
+def halves():
+    """Two outputs in one entry."""
+    count("halves")
+    return Block(b"l" * LARGE), Block(b"r" * LARGE)
+
+
+def test_several_outputs_of_a_step_are_loaded_when_one_of_them_is_taken(loads):
+    """A cached step behind it is answered by the digest of the one that it takes."""
+    first = step(name="first")(lambda left: left[:1])
+    for _ in range(2):
+        result = Pipeline.from_steps(halves, first).run()
+    assert ([one.state for one in result.step_results.values()], loads) == (["cached", "cached"], [])
+    assert (result.outputs["right"][:1], result.outputs["left"][:1], len(loads)) == (b"r", b"l", 1)
 
 
 def test_a_result_from_the_cache_can_be_sent_elsewhere():
@@ -612,6 +637,46 @@ def test_limits_of_a_pipeline_hold_for_its_experiments(folder):
     assert [path.stat().st_size < 2000 for path in entries(folder)] == [True]
 
 
+def test_the_environment_limits_the_size_where_the_pipeline_does_not(folder, monkeypatch):
+    """Also of experiments with a plain list of steps."""
+    monkeypatch.setenv("CRYSTALLIZE_CACHE_MAX_BYTES", "5kB")
+    kept = [pipeline_step(cacheable=True)(lambda data, n=n: bytes(n)) for n in (1000, 9000)]
+    Experiment(lambda ctx: 1, kept, autoload=False).run()
+    assert [path.stat().st_size < 2000 for path in entries(folder)] == [True]
+    Pipeline(kept, cache_max_bytes=50_000).run(inputs={"data": 1})
+    assert len(entries(folder)) == 2
+
+
+@pytest.mark.parametrize(("own", "calls"), [(None, 2), (3600, 1)])
+def test_the_environment_limits_the_age_where_the_pipeline_does_not(folder, monkeypatch, own, calls):
+    """What is older is not used."""
+    monkeypatch.setenv("CRYSTALLIZE_CACHE_TTL", "1m")
+    pipeline = Pipeline([block], cache_ttl=own, checkpoint=False)
+    pipeline.run(inputs={"data": 1})
+    (entry,) = entries(folder)
+    os.utime(entry, (time.time() - 100, time.time() - 100))
+    pipeline.run(inputs={"data": 1})
+    assert count.calls["block"] == calls
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("TTL", "soon", "must be a whole number with s, m, h, d or w, such as 30d; found 'soon'"),
+        ("MAX_BYTES", "5 gb", "has the unknown unit 'gb' in '5 gb'; did you mean 'GB'?"),
+    ],
+)
+def test_a_limit_that_cannot_be_read_is_refused_before_anything_runs(monkeypatch, variable, value, message):
+    """By the name of the variable."""
+    monkeypatch.setenv(f"CRYSTALLIZE_CACHE_{variable}", value)
+    with pytest.raises(DefinitionError) as caught:
+        Experiment(lambda ctx: 1, [block], autoload=False).run()
+    assert (str(caught.value), count.calls["block"]) == (
+        f"environment variable CRYSTALLIZE_CACHE_{variable} {message}",
+        0,
+    )
+
+
 # What is remembered of files ----------------------------------------------------------------------
 
 
@@ -632,3 +697,74 @@ def test_a_small_entry_that_was_read_is_not_trusted_with_another_key(folder, tmp
     assert FileStore(folder).read("ab/cd")["output"].load() == 1
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "other-home"))
     assert FileStore(folder).read("ab/cd") is None
+
+
+def settled(path: Path) -> None:
+    """Let a file be so old that it is remembered once it was read."""
+    os.utime(path, (time.time() - 10, time.time() - 10))
+
+
+def test_a_remembered_entry_is_forgotten_when_its_file_changes_or_goes(folder):
+    """Whoever did that."""
+    path, found = folder / "ab" / "cd.pkl", []
+    for value in ("first", "other"):
+        FileStore(folder).write("ab/cd", entry_of(value), step="s")
+        settled(path)
+        found += [FileStore(folder).entry("ab/cd") for _ in range(2)]
+    path.unlink()
+    assert ([one.output.load() for one in found], FileStore(folder).entry("ab/cd")) == (
+        ["first"] * 2 + ["other"] * 2,
+        None,
+    )
+    assert [found[0] is found[1], found[2] is found[3]] == [True, True]
+
+
+def test_a_remembered_entry_is_nothing_to_another_user(folder, tmp_path, monkeypatch):
+    """It has another key."""
+    FileStore(folder).write("ab/cd", entry_of(1), step="s")
+    settled(folder / "ab" / "cd.pkl")
+    assert FileStore(folder).entry("ab/cd") is FileStore(folder).entry("ab/cd")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "other-home"))
+    assert FileStore(folder).entry("ab/cd") is None
+
+
+def test_what_a_later_step_changes_in_place_is_as_it_was_in_the_next_hit(folder):
+    """The output, a context value, the tags of a metric and the payload of an event."""
+
+    @pipeline_step(cacheable=True)
+    def writes(data, ctx):
+        count("writes")
+        ctx.add("notes", ["a"])
+        ctx.record("m", 1, tags={"k": ["t"]})
+        ctx.emit("e", of=["p"])
+        return ["out"]
+
+    @pipeline_step()
+    def changes(data, ctx):
+        data.append("changed")
+        ctx["notes"].append("changed")
+        return list(data), ctx["notes"]
+
+    experiment = chain(writes, changes)
+    experiment.run()
+    for path in entries(folder):
+        settled(path)
+    seen = [experiment.apply() for _ in range(3)]
+    assert seen == [(["out", "changed"], ["a", "changed"])] * 3
+    assert count.calls["writes"] == 1
+
+
+def test_names_that_another_process_added_are_seen_by_a_miss(folder):
+    """They are remembered for hits alone."""
+    store = FileStore(folder)
+    store.write_text("ab/cd.json", '[["context:a"]]')
+    settled(folder / "ab" / "cd.json")
+    assert (store.names("ab/cd"), FileStore(folder).known_names("ab/cd")) == ([["context:a"]], [["context:a"]])
+    store.write_text("ab/cd.json", '[["context:a"], ["context:b"]]')
+    assert store.known_names("ab/cd") == [["context:a"]]
+    assert store.names("ab/cd") == [["context:a"], ["context:b"]]
+
+
+def entry_of(value: Any) -> dict[str, Any]:
+    """All that an entry has."""
+    return {"output": value, "metrics": [], "artifacts": [], "events": [], "added": {}}
