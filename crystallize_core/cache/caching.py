@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from crystallize_core.cache.file_store import FileStore
 from crystallize_core.cache.step_cache import StepCache
-from crystallize_core.cache.store import EntryStore, FileStore
+from crystallize_core.cache.store import EntryStore
 
 if TYPE_CHECKING:
     from crystallize_core.wiring import WiredStep
@@ -40,7 +41,7 @@ class Caching:
     def of_step(
         self,
         wired: WiredStep,
-        ask: Callable[[Any], Any],
+        ask: Callable[[Any], Any] | None,
         asset_stores: Sequence[str] = (),
         watchers: Collection[str] = (),
     ) -> StepCache | None:
@@ -48,7 +49,7 @@ class Caching:
 
         Args:
             wired: The step.
-            ask: Asks plugins what else its output depends on.
+            ask: Asks plugins what else its output depends on; None where no plugin has an answer.
             asset_stores: The names of the plugins that store assets.
             watchers: The names of the plugins that say whether a step drew from the global generators.
 

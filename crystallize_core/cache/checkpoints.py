@@ -20,8 +20,8 @@ from urllib.parse import quote
 
 import attrs
 
+from crystallize_core.cache.file_store import FileStore
 from crystallize_core.cache.format import Damaged
-from crystallize_core.cache.store import FileStore
 from crystallize_core.errors import RunError, did_you_mean
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.parameters import is_secret

@@ -8,7 +8,6 @@ committed, of which nothing is committed, for the sake of its output alone.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
@@ -47,9 +46,10 @@ def stored_output(plan: Plan, planned: PlannedStep, state: CellState, data: Any,
     then = _remembered(state)
 
     def load() -> Any:
-        with contextlib.suppress(Damaged):
+        try:
             return entry.output.load()
-        loops = Loops()
+        except Damaged:
+            loops = Loops()
         try:
             return drive(_again(plan, planned, then(), data, lookup), loops)
         finally:

@@ -160,13 +160,15 @@ def _planned(
     )
 
 
-def _dependencies(step: PipelineStep, hooks: HookCalls, experiment: Any) -> Callable[[Any], list[tuple[str, Any]]]:
-    """What asks plugins on what else the output of a cacheable step depends."""
+def _dependencies(
+    step: PipelineStep, hooks: HookCalls, experiment: Any
+) -> Callable[[Any], list[tuple[str, Any]]] | None:
+    """What asks plugins on what else the output of a cacheable step depends; None where none has an answer."""
 
     def ask(ctx: Any) -> list[tuple[str, Any]]:
         return [(plugin.name, found) for plugin, found in hooks.collect("cache_dependencies", experiment, step, ctx)]
 
-    return ask if hooks.has("cache_dependencies") else lambda ctx: []  # noqa: ARG005 - called alike
+    return ask if hooks.has("cache_dependencies") else None
 
 
 def _composed(wired: WiredStep, hooks: HookCalls, experiment: Any) -> Callable[[Any, Any], Any] | None:

@@ -115,12 +115,13 @@ def register_hasher(kind: type | str, function: Callable[[Any, Callable[[Any], N
 # --- scalars ---------------------------------------------------------------------------------------------------------
 
 _INT: Final = struct.Struct(">cq").pack
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 _FLOAT: Final = struct.Struct(">cd").pack
 _NAN: Final = _FLOAT(b"f", float("nan"))
 
 
 def _int(value: int) -> bytes:
-    if -(1 << 63) <= value < 1 << 63:
+    if _LEAST <= value <= _MOST:
         return _INT(b"i", value)
     return _long(b"I", value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
 

@@ -282,19 +282,21 @@ class Encoder:
 
     def sequence(self, tag: bytes, items: Iterable[Any], length: int, path: str = "[{}]") -> bytes:
         """The encoding of items in their order; `path` shows where one of them is."""
-        parts = [head(tag, length)]
+        parts = [_LENGTH(tag, length)]
         whole = None
-        index = 0
+        before = -1  # items that are not in `parts` any more, less the head
+        leaf_of, add = _leaves.get, parts.append
         try:
-            for index, item in enumerate(items):  # noqa: B007 - used when an item is refused
-                leaf = _leaves.get(type(item))
-                parts.append(self(item) if leaf is None else leaf(item))
+            for item in items:
+                leaf = leaf_of(type(item))
+                add(self(item) if leaf is None else leaf(item))
                 if len(parts) > 1 << 16:  # do not hold the encodings of ten million numbers at once
                     whole = whole or hasher()
                     whole.update(b"".join(parts))
+                    before += len(parts)
                     parts.clear()
         except Blocked as blocked:
-            blocked.within(path.format(index))
+            blocked.within(path.format(before + len(parts)))
             raise
         if whole is None:
             return b"".join(parts)

@@ -28,7 +28,7 @@ from crystallize_core import (
 )
 from crystallize_core.cache import CacheWarning, FileStore
 from crystallize_core.cache import format as entry_format
-from crystallize_core.cache.store import USED_SECONDS
+from crystallize_core.cache.file_store import USED_SECONDS
 from crystallize_core.fingerprint import register_hasher
 from crystallize_core.fingerprint.lasting import lasting_digest
 
