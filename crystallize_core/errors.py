@@ -25,6 +25,7 @@ pickling with both, so that a failure in a worker reads the same as one next doo
     │   ├── TreatmentError         a treatment raised
     │   ├── ExecutorError          the executor lost or invented outcomes
     │   └── WorkerError            a worker died or could not start
+    │       └── StackMismatchError a worker has other plugins or versions than the coordinator
     ├── ArtifactError              an artifact that cannot be written or found
     ├── VerifierError              a verifier or ranker failed, or its metrics are missing
     └── FingerprintError           a value or code that has no stable digest
@@ -66,6 +67,7 @@ __all__ = [
     "RunError",
     "RunInterrupted",
     "StackError",
+    "StackMismatchError",
     "StepError",
     "StepOptionError",
     "TreatmentError",
@@ -281,6 +283,10 @@ class ExecutorError(RunError):
 
 class WorkerError(RunError):
     """A worker process died, or could not rebuild the experiment."""
+
+
+class StackMismatchError(WorkerError):
+    """A worker has other plugins, versions or options than the coordinator, and gets no work."""
 
 
 class ArtifactError(CrystallizeError):

@@ -8,12 +8,15 @@ import pickle
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
+
 from crystallize_core.engine.collect import Collector
 from crystallize_core.engine.session import Session
 from crystallize_core.errors import CrystallizeError, NotSendableError, RunError, StepError, WorkerError, describe
 from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 from crystallize_core.pickling import MainByValue, dumped_by_value
-from crystallize_core.stack.files import loaded_files, reload_files
+from crystallize_core.stack.files import reload_files, shipped_files
+from crystallize_core.stack.parity import Parity, refuse_another_stack, refuse_other_options
 
 __all__ = ["ReplicateFunction"]
 
@@ -135,9 +138,9 @@ def _recipe_of(session: Session) -> bytes:
         body = _dumps((experiment, session.run, session.provenance))
     except Exception as error:
         raise NotSendableError(_what_is_stuck(experiment, error), experiment=experiment.name) from error
-    # Only the files whose modules the body names: a worker has no use for the others, and they may not run there.
-    files = {name: path for name, path in loaded_files().items() if name.encode() in body}
-    return pickle.dumps((files, body))
+    parity = Parity.of(session.experiment.stack)
+    # Plain values, so that they can be read where the rest cannot.
+    return pickle.dumps((attrs.asdict(parity), shipped_files(body), body))
 
 
 def _dumps(value: Any) -> bytes:
@@ -168,9 +171,12 @@ def _rebuilt(recipe: bytes) -> ReplicateFunction:
     session = _sessions.get(key)
     if session is None:
         try:
-            files, body = pickle.loads(recipe)  # noqa: S301 - sent by the process that started this worker
+            described, files, body = pickle.loads(recipe)  # noqa: S301 - sent by the process that started this worker
+            parity = Parity(**described)
+            refuse_another_stack(parity)
             reload_files(files)
             experiment, run, provenance = pickle.loads(body)  # noqa: S301 - as above
+            refuse_other_options(parity, experiment.stack)
             session = Session(experiment, run, provenance)
         except CrystallizeError:
             raise

@@ -135,7 +135,7 @@ def many():
     store = FileStore()
     run = core([1, 2, 3], [core_step(same)], 500)
     run()
-    (folder,) = (path for path in store.folder.iterdir() if path.is_dir())
+    (folder,) = (path for path in store.folder.iterdir() if len(path.name) == 64)  # that of the step
     made = 0
     for entries in (100, 100_000):
         for number in range(made, entries):

@@ -184,7 +184,7 @@ def test_what_is_no_number_of_bytes_is_refused(key, value):
 def test_a_unit_that_does_not_exist_comes_with_a_suggestion_or_the_list():
     assert refused({"memory": "16gi"}) == "resources: memory has the unknown unit 'gi' in '16gi'; did you mean 'Gi'?"
     assert refused({"memory": "16 parsec"}).startswith(
-        "resources: memory has the unknown unit 'parsec' in '16 parsec'; the units are B, k, K, M, G, T, P, KB, "
+        "resources: memory has the unknown unit 'parsec' in '16 parsec'; the units are B, k, kB, K, M, G, T, P, KB, "
     )
 
 

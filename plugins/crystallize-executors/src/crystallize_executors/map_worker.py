@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from crystallize_core.errors import NotSendableError, RemoteError, describe, safe_str
 from crystallize_core.pickling import MainByValue, dumped_by_value
-from crystallize_core.stack.files import loaded_files, reload_files
+from crystallize_core.stack.files import reload_files, shipped_files
 from crystallize_executors.gathering import name_of
 from crystallize_executors.map_threads import call_plain
 from crystallize_executors.sending import pickled
@@ -45,12 +45,12 @@ class Call:
     """Runs the function on the item of a ticket; this is what a worker process is given.
 
     Args:
-        files: The Python files to load first: their paths by the names of their modules.
+        files: The Python files to load first: path and content by the name of the module.
         body: The pickled function.
 
     """
 
-    def __init__(self, files: dict[str, str], body: bytes) -> None:
+    def __init__(self, files: dict[str, tuple[str, bytes]], body: bytes) -> None:
         reload_files(files)
         self._files, self._body = files, body
         self._func: Callable[[Any], Any] = pickle.loads(body)  # noqa: S301 - sent by the process that started this one
@@ -92,14 +92,13 @@ def function_bytes(func: Callable[[Any], Any]) -> bytes:
             f"parallel_map cannot send {name_of(func)} to another process:{listed}\n"
             """  make what cannot be sent inside the function, pass it as part of the items, or use backend="thread\""""
         ) from error
-    files = {name: path for name, path in loaded_files().items() if name.encode() in body}
-    return pickle.dumps(_Recipe(files, body))
+    return pickle.dumps(_Recipe(shipped_files(body), body))
 
 
 class _Recipe:
     """Pickles to a `Call` that is only made in the worker."""
 
-    def __init__(self, files: dict[str, str], body: bytes) -> None:
+    def __init__(self, files: dict[str, tuple[str, bytes]], body: bytes) -> None:
         self._call = files, body
 
     def __reduce__(self) -> tuple[Any, ...]:

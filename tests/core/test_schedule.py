@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystallize_executors.schedule import MOST_AHEAD, Schedule
+from crystallize_core.schedule import MOST_AHEAD, Schedule
 
 
 def test_before_anything_is_measured_one_replicate_is_handed_out():

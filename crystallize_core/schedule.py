@@ -1,4 +1,4 @@
-"""Which replicates a worker gets next, and what becomes of those whose worker died."""
+"""For executors: which replicates a worker gets next, and what becomes of those whose worker died."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Schedule"]
 
 AHEAD_SECONDS: Final = 0.1
-"""A worker is given about this much work in advance, so that it never waits for the coordinator."""
+"""Where nothing else is said, a worker is given about this much work in advance, so that it never waits for the coordinator."""
 MOST_AHEAD: Final = 2048
 """A worker is never given more replicates than this in advance, which bounds the memory of outcomes in flight."""
 
@@ -28,16 +28,19 @@ class Schedule:
         numbers: The replicates to run, each once.
         workers: How many workers share them.
         max_deaths: How many workers a replicate may kill.
+        ahead_seconds: How much work a worker is given in advance; more where sending takes longer.
 
     """
 
-    def __init__(self, numbers: Sequence[int], workers: int, max_deaths: int) -> None:
+    def __init__(
+        self, numbers: Sequence[int], workers: int, max_deaths: int, *, ahead_seconds: float = AHEAD_SECONDS
+    ) -> None:
         self._fresh: Iterator[int] = iter(numbers)
         self._fresh_left = len(numbers)
         self._alone: collections.deque[int] = collections.deque()
         self._suspects: set[int] = set()
         self._deaths: collections.Counter[int] = collections.Counter()
-        self._workers = workers
+        self._workers, self._ahead_seconds = workers, ahead_seconds
         self._max_deaths = max_deaths
         self._seconds: float | None = None
 
@@ -71,7 +74,7 @@ class Schedule:
         """How many replicates a worker should have; towards the end fewer, so that all end at one time."""
         if self._seconds is None:
             return 1
-        by_time = int(AHEAD_SECONDS / max(self._seconds, 1e-9))
+        by_time = int(self._ahead_seconds / max(self._seconds, 1e-9))
         by_share = -(-self._fresh_left // (2 * self._workers))
         return max(1, min(by_time, by_share, MOST_AHEAD))
 
