@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from crystallize_core.errors import WorkerError, describe
-from crystallize_core.pickling import dumped_by_value
+from crystallize_core.packing import dumped, dumped_outcomes, loaded_outcomes
 
 if TYPE_CHECKING:
     from crystallize_core.schedule import Schedule
@@ -129,7 +129,7 @@ def _packed(done: Sequence[tuple[int, Any]]) -> tuple[list[tuple[tuple[int, ...]
     if not done:
         return [], []
     try:
-        return [(tuple(number for number, _ in done), _dumps([outcome for _, outcome in done]))], []
+        return [(tuple(number for number, _ in done), dumped_outcomes(outcome for _, outcome in done))], []
     except Exception as error:  # noqa: BLE001 - a foreign __reduce__ may raise anything
         if len(done) == 1:
             return [], [(done[0][0], describe(error))]
@@ -139,17 +139,9 @@ def _packed(done: Sequence[tuple[int, Any]]) -> tuple[list[tuple[tuple[int, ...]
 
 def _packed_error(error: BaseException) -> tuple[bytes | None, str]:
     try:
-        return _dumps(error), describe(error)
+        return dumped(error), describe(error)
     except Exception:  # noqa: BLE001 - its words are sent in any case
         return None, describe(error)
-
-
-def _dumps(item: Any) -> bytes:
-    """Bytes of the standard pickle; by value for what was defined in a script or a function."""
-    try:
-        return pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
-    except Exception:  # noqa: BLE001 - whatever it was, the other way decides
-        return dumped_by_value(item)
 
 
 def take(replicate_fn: Any, answer: Answer, schedule: Schedule) -> int:
@@ -183,7 +175,7 @@ def take(replicate_fn: Any, answer: Answer, schedule: Schedule) -> int:
 
 def _deliver(replicate_fn: Any, body: bytes, numbers: Sequence[int], schedule: Schedule) -> int:
     try:
-        outcomes: Iterable[Any] = pickle.loads(body)  # noqa: S301 - from a worker of this run
+        outcomes = loaded_outcomes(body)
     except Exception as error:  # noqa: BLE001 - a foreign __setstate__ may raise anything
         if len(numbers) > 1:
             schedule.run_alone(numbers)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crystallize_core.context import Event
 from crystallize_core.errors import CrystallizeError, ExecutorError
 from crystallize_core.outcome import CellOutcome, Note, ReplicateOutcome
+from crystallize_core.quantities import quoted
 
 if TYPE_CHECKING:
     from crystallize_core.engine.session import Session
@@ -98,7 +99,7 @@ class Collector:
 
         """
         if not isinstance(outcome, ReplicateOutcome):
-            message = f"{type(outcome).__qualname__} {outcome!r} was delivered in place of a ReplicateOutcome"
+            message = f"{type(outcome).__qualname__} {quoted(outcome)} was delivered in place of a ReplicateOutcome"
             raise ExecutorError(message)
         replicate = outcome.replicate
         if type(replicate) is not int or not 0 <= replicate < self._replicates:

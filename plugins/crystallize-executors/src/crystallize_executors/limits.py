@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from crystallize_core.errors import RemoteError, safe_str
+from crystallize_core.packing import dumped
 from crystallize_executors.board import ROOM
-from crystallize_executors.sending import pickled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ def _texts(announcement: Announcement) -> Iterator[bytes]:
     step, where = announcement.step, (announcement.run, announcement.condition)
     error = announcement.error()
     try:
-        body = pickled((step, *where, error))
+        body = dumped((step, *where, error))
         pickle.loads(body)  # noqa: S301 - our own bytes, made one line above
     except Exception:  # noqa: BLE001 - a foreign __reduce__ may raise anything
         body = bytes(ROOM + 1)

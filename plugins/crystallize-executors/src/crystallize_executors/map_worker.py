@@ -11,11 +11,11 @@ import traceback
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from crystallize_core.errors import NotSendableError, RemoteError, describe, safe_str
+from crystallize_core.packing import dumped
 from crystallize_core.pickling import MainByValue, dumped_by_value
 from crystallize_core.stack.files import reload_files, shipped_files
 from crystallize_executors.gathering import name_of
 from crystallize_executors.map_threads import call_plain
-from crystallize_executors.sending import pickled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,7 +68,7 @@ class Call:
         except BaseException as error:  # noqa: BLE001 - raised again by the coordinator
             return False, _error_bytes(error)
         try:
-            return True, pickled(result)
+            return True, dumped(result)
         except Exception as error:  # noqa: BLE001 - a foreign __reduce__ may raise anything
             text = f"the result of {name_of(self._func)}, of type {type(result).__qualname__}, cannot be sent back"
             trouble = NotSendableError(f"{text} from its worker process: {describe(error)}")
@@ -166,7 +166,7 @@ def _error_bytes(error: BaseException) -> bytes:
 def _one_error(error: BaseException, details: str) -> bytes:
     for way in (error, _Bare(error)):
         try:
-            body = pickled(way)
+            body = dumped(way)
             copy = pickle.loads(body)  # noqa: S301 - our own bytes, made one line above
         except Exception:  # noqa: BLE001, S112 - any failure to travel means the same
             continue

@@ -9,6 +9,7 @@ import attrs
 
 from crystallize_core import BasePlugin
 from crystallize_core.errors import WorkerError
+from crystallize_core.packing import loaded_outcomes
 from crystallize_core.schedule import Schedule
 from crystallize_executors.budget import share
 from crystallize_executors.options import at_least_one, one_of, true_or_false, worker_count
@@ -139,7 +140,7 @@ class _Run:
 
     def _deliver(self, message: Message) -> None:
         try:
-            outcomes = pickle.loads(message.body or b"")  # noqa: S301 - from a process of this run
+            outcomes = loaded_outcomes(message.body or b"")
         except Exception as error:  # noqa: BLE001 - a foreign __setstate__ may raise anything
             if len(message.numbers) > 1:
                 self._schedule.run_alone(message.numbers)

@@ -20,9 +20,10 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from crystallize_core import watchdog
+from crystallize_core.outcome import ReplicateOutcome
+from crystallize_core.packing import dumped, dumped_outcomes
 from crystallize_executors.budget import VARIABLE
 from crystallize_executors.limits import LimitReporter
-from crystallize_executors.sending import pickled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -197,7 +198,7 @@ class _Outbox:
     def _send_outcomes(self, done: list[tuple[int, Any]], seconds: float) -> None:
         numbers = [number for number, _ in done]
         try:
-            body = pickled([outcome for _, outcome in done])
+            body = _packed([outcome for _, outcome in done])
         except Exception as error:  # noqa: BLE001 - a foreign __reduce__ may raise anything
             if len(done) == 1:
                 self._send(Message("unsent", numbers, None, _words(error), seconds))
@@ -215,7 +216,7 @@ class _Outbox:
     def say_error(self, kind: str, numbers: Sequence[int], error: BaseException) -> None:
         """Say that this process cannot go on."""
         try:
-            body = pickled(error)
+            body = dumped(error)
         except Exception:  # noqa: BLE001 - its words are sent in any case
             body = None
         with self._lock:
@@ -223,6 +224,11 @@ class _Outbox:
 
     def _send(self, message: Message) -> None:
         self._pipe.send_bytes(pickle.dumps(tuple(message), pickle.HIGHEST_PROTOCOL))
+
+
+def _packed(outcomes: list[Any]) -> bytes:
+    """The outcomes of replicates, or what the calls of `parallel_map` came to."""
+    return dumped_outcomes(outcomes) if isinstance(outcomes[0], ReplicateOutcome) else dumped(outcomes)
 
 
 def _words(error: BaseException) -> str:
