@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
+import attrs
 import pytest
 
 from crystallize_core.experiment import Experiment
 from crystallize_core.hypothesis import Hypothesis
 from crystallize_core.result import Result
 from crystallize_core.testing.executors import steps
+from crystallize_core.testing.executors.plugins import Hears, Places
 from crystallize_core.treatment import Treatment
 
-__all__ = ["Kit"]
+__all__ = ["TREATMENTS", "Kit", "Recorded"]
+
+T = TypeVar("T")
 
 TREATMENTS = (Treatment("double", {"factor": 2}), Treatment("ten", {"factor": 10}))
+
+
+@attrs.frozen
+class Recorded:
+    """One experiment under the plain loop and under the executor, with what plugins heard of it."""
+
+    plain: Result
+    found: Result
+    heard_plain: Hears
+    heard: Hears
 
 
 class Kit:
@@ -25,7 +39,7 @@ class Kit:
     The attributes are those of `ExecutorConformance`, which describes them.
     """
 
-    __test__: ClassVar[bool] = False  # only what is derived from it has an executor
+    __test__: ClassVar[bool] = False  # the classes of the kit have no executor; what is derived from them elsewhere has
 
     workers: ClassVar[Sequence[int]] = (1, 2, 4)
     tiny: ClassVar[int] = 10_000
@@ -35,10 +49,13 @@ class Kit:
     keeps_workers: ClassVar[bool] = False
     patience_seconds: ClassVar[float] = 10.0
     timeout_seconds: ClassVar[float] = 60.0
+    _made: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls, **rest: Any) -> None:
         super().__init_subclass__(**rest)
-        cls.__test__ = cls.executor is not Kit.executor
+        if "__test__" not in cls.__dict__:
+            cls.__test__ = not f"{cls.__module__}.".startswith(f"{__package__}.")
+        cls._made = {}
 
     def executor(self, workers: int) -> Any:
         """The executor under test, with so many workers; a new object at each call.
@@ -84,6 +101,11 @@ class Kit:
         """What the replicates share: `serial`, `thread`, `async` or `process`."""
         return getattr(self.executor(self.usual), "concurrency", None) or "process"
 
+    @property
+    def fewest(self) -> int:
+        """The number of workers where one is enough: starting them is what most of the time is spent on."""
+        return min(self.workers)
+
     def only_for(self, *kinds: str, because: str) -> None:
         """Skip the test under other executors, with the reason."""
         if self.kind not in kinds:
@@ -117,6 +139,23 @@ class Kit:
     def run_there(self, experiment: Experiment, workers: int | None = None, **options: Any) -> Result:
         """The result of the executor under test."""
         return experiment.run(executor=self.executor(workers or self.usual), **options)
+
+    def once(self, make: Callable[[], T]) -> T:
+        """What this function makes, made once for all tests of the class that only look at it."""
+        if make.__name__ not in self._made:
+            self._made[make.__name__] = make()
+        found: T = self._made[make.__name__]
+        return found
+
+    def recorded(self) -> Recorded:
+        """One run of three conditions, in which nothing fails, with all that can be seen of a run."""
+        heard_plain, heard = Hears(), Hears()
+
+        def study(hears: Hears) -> Experiment:
+            return self.study(steps.scale, steps.total, treatments=TREATMENTS, plugins=[Places(), hears])
+
+        plain = study(heard_plain).run(provenance="all")
+        return Recorded(plain, self.run_there(study(heard), provenance="all"), heard_plain, heard)
 
     def same(self, experiment: Experiment, workers: int | None = None) -> Result:
         """The result of the executor, after it was compared with that of the plain loop; values first, then the digest."""

@@ -1,7 +1,5 @@
 """The plugins that the kit puts beside an executor."""
 
-# ruff: noqa: ARG002 - overridden hooks have the arguments of the specification, also those that they do not need
-
 from __future__ import annotations
 
 import functools

@@ -129,10 +129,7 @@ def fails(data: list[int], ctx: Any, *, fail_at: int = 2, fail_in: str = "double
     """Raises in one cell, after it has recorded something that then must not count."""
     ctx.record("before", data[0])
     if (ctx["replicate"], ctx["condition"]) == (fail_at, fail_in):
-        try:
-            raise KeyError("the first reason")
-        except KeyError as error:
-            raise ValueError(f"not {data[0]}") from error
+        raise ValueError(f"not {data[0]}") from KeyError("the first reason")
     return data
 
 
@@ -151,15 +148,16 @@ ODD_VALUES: Final[Mapping[str, Callable[[], Any]]] = {"stuck": Stuck, "unreadabl
 @pipeline_step()
 def fails_oddly(data: list[int], ctx: Any, *, odd: str) -> tuple[list[int], Metrics]:
     """Raises what does not travel, in replicate 2."""
-    if ctx["replicate"] == 2:  # noqa: PLR2004 - said above
-        raise ODD_ERRORS[odd]()
+    if ctx["replicate"] == 2:
+        error = ODD_ERRORS[odd]()
+        raise error
     return data, {"first": data[0]}
 
 
 @pipeline_step()
 def makes_odd(data: list[int], ctx: Any, *, odd: str) -> tuple[list[int], Metrics]:
     """Records what does not travel, in replicate 2."""
-    return data, {"value": ODD_VALUES[odd]() if ctx["replicate"] == 2 else data[0]}  # noqa: PLR2004 - said above
+    return data, {"value": ODD_VALUES[odd]() if ctx["replicate"] == 2 else data[0]}
 
 
 def failing_source(ctx: Any) -> list[int]:
@@ -203,14 +201,14 @@ def unlucky(data: list[int], ctx: Any) -> tuple[list[int], Metrics]:
 
 def dies(data: list[int], ctx: Any, *, coordinator: int) -> tuple[list[int], Metrics]:
     """Takes its process with it in replicate 2, whenever it is tried."""
-    if ctx["replicate"] == 2 and os.getpid() != coordinator:  # noqa: PLR2004 - said above
+    if ctx["replicate"] == 2 and os.getpid() != coordinator:
         os._exit(3)
     return data, {"first": data[0]}
 
 
 def dies_once(data: list[int], ctx: Any, *, coordinator: int, folder: str) -> tuple[list[int], Metrics]:
     """Takes its process with it in replicate 2, the first time."""
-    if ctx["replicate"] == 2 and os.getpid() != coordinator and not marked(folder, "died"):  # noqa: PLR2004 - as above
+    if ctx["replicate"] == 2 and os.getpid() != coordinator and not marked(folder, "died"):
         put_mark(folder, "died", ctx["replicate"])
         os._exit(3)
     return data, {"first": data[0]}
@@ -219,7 +217,7 @@ def dies_once(data: list[int], ctx: Any, *, coordinator: int, folder: str) -> tu
 @pipeline_step(limit=0.2)
 def hangs(data: list[int], ctx: Any) -> tuple[list[int], Metrics]:
     """Never returns to the interpreter in replicate 2, which nobody else in the process gets then."""
-    if ctx["replicate"] == 2:  # noqa: PLR2004 - said above
+    if ctx["replicate"] == 2:
         sum(itertools.repeat(0))
     return data, {"first": data[0]}
 
@@ -227,7 +225,7 @@ def hangs(data: list[int], ctx: Any) -> tuple[list[int], Metrics]:
 @pipeline_step(timeout=0.2)
 async def waits_for_ever(data: list[int], ctx: Any) -> tuple[list[int], Metrics]:
     """Waits for what does not come, in replicate 2."""
-    if ctx["replicate"] == 2:  # noqa: PLR2004 - said above
+    if ctx["replicate"] == 2:
         await asyncio.sleep(3600)
     return data, {"first": data[0]}
 

@@ -36,7 +36,7 @@ class DigestChecks(Kit):
 
     def test_random_numbers_without_a_plugin_have_the_digest_of_the_plain_loop(self) -> None:
         """A generator that a step makes from the number of its replicate gives the same numbers everywhere."""
-        self.same(self.study(steps.drawn_by_number, treatments=TREATMENTS))
+        self.same(self.study(steps.drawn_by_number, treatments=TREATMENTS), self.fewest)
 
     def test_the_streams_of_the_seed_plugin_have_the_digest_of_the_plain_loop(self) -> None:
         """`crystallize-seeding` gives the same streams, and the same seeds are in the record."""
@@ -59,7 +59,7 @@ class DigestChecks(Kit):
     def test_the_generator_of_the_caller_is_left_as_it_was(self) -> None:
         """A run without a plugin that seeds takes no number from the global generator of its caller."""
         before = random.getstate()
-        self.run_there(self.study(steps.scale, steps.total))
+        self.run_there(self.study(steps.scale, steps.total), self.fewest)
         assert random.getstate() == before
 
     def test_verdicts_and_rankings_are_those_of_the_plain_loop(self) -> None:
@@ -86,7 +86,7 @@ class DigestChecks(Kit):
     def test_a_warm_cache_has_the_digest_of_a_cold_one(self) -> None:
         """Outputs that any worker has kept are found by any other."""
         experiment = self.study(steps.cached, steps.total, replicates=4)
-        cold = self.run_there(experiment)
+        cold = self.run_there(experiment, self.fewest)
         warm = self.run_there(experiment)
         assert warm.digest == cold.digest == experiment.run().digest
 
@@ -108,7 +108,7 @@ class DigestChecks(Kit):
         """The folder, the environment and the recursion limit may change under the executor's feet."""
         limit = sys.getrecursionlimit()
         try:
-            self.same(self.study(steps.changes_the_process, steps.scale, steps.total, folder=folder))
+            self.same(self.study(steps.changes_the_process, steps.scale, steps.total, folder=folder), self.fewest)
         finally:
             sys.setrecursionlimit(limit)
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from crystallize_core.context import Event
-from crystallize_core.experiment import Experiment
 from crystallize_core.testing.executors import steps
-from crystallize_core.testing.executors.kit import TREATMENTS, Kit
+from crystallize_core.testing.executors.kit import Kit
 from crystallize_core.testing.executors.marks import marked, put_mark
-from crystallize_core.testing.executors.plugins import Hears
 from crystallize_core.treatment import Treatment
 
 __all__ = ["OrderChecks"]
 
+MEASURED = ("duration", "process", "told", "kind")
+"""What events say of their run, and not of their cell."""
+
 
 class OrderChecks(Kit):
     """Nothing is lost, nothing comes twice, and all of it has its place."""
-
-    def _plain_and_found(self) -> tuple[Experiment, Experiment]:
-        experiment = self.study(steps.scale, steps.total, treatments=TREATMENTS, replicates=7)
-        return experiment, experiment
 
     def test_every_replicate_runs_once(self, folder: str) -> None:
         """Of all replicates, each is started exactly once."""
@@ -27,31 +24,30 @@ class OrderChecks(Kit):
 
     def test_metrics_are_in_the_order_of_replicates(self) -> None:
         """The columns, the rows and their tags."""
-        found = self.run_there(self.study(steps.scale, steps.total, treatments=TREATMENTS, replicates=7))
+        found = self.once(self.recorded).found
         assert found.metrics.baseline.metrics == {
-            "factor": [1] * 7,
-            "total": [3 * n + 3 for n in range(7)],
-            "root": [(3 * n + 3) ** 0.5 for n in range(7)],
+            "factor": [1] * 6,
+            "total": [3 * n + 3 for n in range(6)],
+            "root": [(3 * n + 3) ** 0.5 for n in range(6)],
         }
-        assert found.metrics.treatments["double"]["total"] == [6 * n + 6 for n in range(7)]
-        assert [(row.replicate, dict(row.tags)) for row in found.rows() if row.metric == "factor"][:7] == [
-            (n, {"of": "baseline"}) for n in range(7)
+        assert found.metrics.treatments["double"]["total"] == [6 * n + 6 for n in range(6)]
+        assert [(row.replicate, dict(row.tags)) for row in found.rows() if row.metric == "factor"][:6] == [
+            (n, {"of": "baseline"}) for n in range(6)
         ]
 
     def test_artifacts_are_in_the_order_of_replicates(self) -> None:
         """By replicate and condition, each with what its own cell has written."""
-        found = self.run_there(self.study(steps.scale, steps.total, treatments=TREATMENTS, replicates=4))
+        found = self.once(self.recorded).found
         assert [(a.replicate, a.condition, a.step, a.name, a.read()) for a in found.artifacts] == [
             (n, condition, "total", "total.txt", str(by * (3 * n + 3)).encode())
-            for n in range(4)
+            for n in range(6)
             for condition, by in (("baseline", 1), ("double", 2), ("ten", 10))
         ]
 
     def test_events_travel_with_the_outcome(self) -> None:
         """Those of a replicate arrive together, in the order of its conditions and steps, each once."""
-        plain, there = Hears(), Hears()
-        self.study(steps.scale, steps.total, treatments=TREATMENTS, plugins=[plain]).run()
-        self.run_there(self.study(steps.scale, steps.total, treatments=TREATMENTS, plugins=[there]))
+        recorded = self.once(self.recorded)
+        plain, there = recorded.heard_plain, recorded.heard
         assert len(there.events) == len(plain.events)
         for replicate in (*range(6), None):
             assert of_replicate(there.events, replicate) == of_replicate(plain.events, replicate)
@@ -62,11 +58,10 @@ class OrderChecks(Kit):
 
     def test_provenance_is_that_of_the_plain_loop(self) -> None:
         """The records of the steps of every cell, where all are asked for."""
-        experiment = self.study(steps.scale, steps.total, treatments=TREATMENTS[:1], replicates=3)
-        plain = experiment.run(provenance="all").provenance
-        found = self.run_there(experiment, provenance="all").provenance
+        recorded = self.once(self.recorded)
+        plain, found = recorded.plain.provenance, recorded.found.provenance
         assert {c: list(cells) for c, cells in found.items()} == {c: list(cells) for c, cells in plain.items()}
-        assert [[r["step"] for r in cell] for cell in found["double"].values()] == [["scale", "total"]] * 3
+        assert [[r["step"] for r in cell] for cell in found["double"].values()] == [["scale", "total"]] * 6
 
     def test_a_stream_gives_replicates_in_order(self) -> None:
         """Whatever the order in which they arrive."""
@@ -96,7 +91,7 @@ class OrderChecks(Kit):
 def of_replicate(events: list[Event], replicate: int | None) -> list[tuple[object, ...]]:
     """What was said of one replicate, without what is measured."""
     return [
-        (event.name, event.condition, event.step, {k: v for k, v in event.payload.items() if k != "duration"})
+        (event.name, event.condition, event.step, {k: v for k, v in event.payload.items() if k not in MEASURED})
         for event in events
         if event.replicate == replicate
     ]

@@ -58,7 +58,7 @@ class ProcessChecks(Kit):
     def test_a_worker_with_another_stack_gets_no_work(self, distribution: str, folder: str) -> None:
         """What is installed in the worker is not what the recipe says: refused with the difference, before a step runs."""
         self.only_for("process", because="workers in the process of the coordinator have its stack")
-        experiment = self.study(steps.counted, plugins=[Places(), self.executor(self.usual)], folder=folder)
+        experiment = self.study(steps.counted, plugins=[Places(), self.executor(self.fewest)], folder=folder)
         claimed = [
             attrs.evolve(entry, distribution=distribution, version="0.0.0") if entry.name == "places" else entry
             for entry in experiment.stack

@@ -58,7 +58,7 @@ class ScriptChecks(Kit):
 
     def _said(self, folder: Path, body: str, **environment: str) -> str:
         """What a script prints, once it has ended well."""
-        process = start_script(written(type(self), folder, body, self.usual), **environment)
+        process = start_script(written(type(self), folder, body, self.fewest), **environment)
         try:
             said, errors = process.communicate(timeout=self.timeout_seconds)
         finally:

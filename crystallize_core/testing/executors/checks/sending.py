@@ -23,7 +23,7 @@ class SendingChecks(Kit):
     def test_a_value_that_does_not_travel_fails_its_own_replicate(self, odd: str) -> None:
         """A metric that cannot be pickled, or not be read again: a `WorkerError` that says so; all others arrive."""
         self.only_for("process", because="values need not travel")
-        found = self.run_there(self.study(steps.makes_odd, odd=odd))
+        found = self.run_there(self.study(steps.makes_odd, odd=odd), self.fewest)
         assert found.metrics.baseline["value"] == [0, 1, 3, 4, 5]
         (error,) = found.errors.values()
         assert isinstance(error, WorkerError)
@@ -56,7 +56,7 @@ class SendingChecks(Kit):
     @pytest.mark.parametrize("way", ["pickle", "deepcopy"])
     def test_the_executor_can_be_copied(self, way: str) -> None:
         """It travels to the workers as a part of the stack: a copy has the same options and gives the same result."""
-        executor = self.executor(self.usual)
+        executor = self.executor(self.fewest)
         copied = pickle.loads(pickle.dumps(executor)) if way == "pickle" else copy.deepcopy(executor)  # noqa: S301 - our own bytes
         assert type(copied) is type(executor)
         assert values_of(copied) == values_of(executor)

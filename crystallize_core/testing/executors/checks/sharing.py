@@ -46,7 +46,7 @@ class SharingChecks(Kit):
         """Not only the main thread may run an experiment."""
         experiment = self.study(steps.scale, steps.later, steps.total, treatments=TREATMENTS)
         with ThreadPoolExecutor(1) as pool:
-            found = pool.submit(self.run_there, experiment).result()
+            found = pool.submit(self.run_there, experiment, self.fewest).result()
         assert found.digest == experiment.run().digest
 
     def test_a_run_inside_a_running_event_loop(self) -> None:
@@ -54,7 +54,7 @@ class SharingChecks(Kit):
         experiment = self.study(steps.scale, steps.later, steps.total, treatments=TREATMENTS)
 
         async def main() -> str:
-            return self.run_there(experiment).digest
+            return self.run_there(experiment, self.fewest).digest
 
         assert asyncio.run(main()) == experiment.run().digest
 
@@ -75,15 +75,15 @@ class SharingChecks(Kit):
     def test_the_folder_and_the_environment_of_the_caller_stay(self) -> None:
         """A run changes neither, whatever its workers need."""
         before = os.getcwd(), dict(os.environ)  # noqa: PTH109 - as text, like the environment
-        self.run_there(self.study(steps.scale, steps.total))
+        self.run_there(self.study(steps.scale, steps.total), self.fewest)
         assert (os.getcwd(), dict(os.environ)) == before  # noqa: PTH109 - as above
 
     def test_an_experiment_inside_a_step(self) -> None:
         """A step may run an experiment of its own, with `async def` steps in it, in the middle of this one."""
-        self.same(self.study(steps.experiments, steps.later, treatments=TREATMENTS[:1], replicates=4))
+        self.same(self.study(steps.experiments, steps.later, treatments=TREATMENTS[:1], replicates=4), self.fewest)
 
     def test_parallel_map_inside_a_step(self) -> None:
         """Work inside a step may be spread over threads of its own."""
         pytest.importorskip("crystallize_executors", reason="needs crystallize-executors for parallel_map")
-        found = self.same(self.study(steps.maps, replicates=4))
+        found = self.same(self.study(steps.maps, replicates=4), self.fewest)
         assert found.metrics.baseline["squares"] == [sum((n + k) ** 2 for k in range(3)) for n in range(4)]
