@@ -58,12 +58,13 @@ class Threads(BasePlugin):
         return []
 
 
-def work(pipe, payload, number):
-    pipe.send(run_chunk(payload, [number]))
+def serve(pipe, payload):
+    for number in iter(pipe.recv, None):
+        pipe.send(run_chunk(payload, [number]))
 
 
 class Processes(BasePlugin):
-    """A process for each replicate, copied from a server that has the core already."""
+    """Processes that are copied from a server which has the core already; each is sent one replicate at a time."""
 
     concurrency = "process"
 
@@ -71,35 +72,38 @@ class Processes(BasePlugin):
         self.workers = workers
 
     def run_experiment_loop(self, experiment, replicate_fn):
-        waiting, running = list(replicate_fn.pending), {}
+        waiting, idle, busy = list(replicate_fn.pending), [], {}
         payload, schedule = payload_of(replicate_fn), Schedule(waiting, self.workers, 1)
-        context = get_context("forkserver")
-        context.set_forkserver_preload(["crystallize_core.experiment", "crystallize_core.testing.executors.plugins"])
         try:
-            while (waiting or running) and not replicate_fn.stopped:
-                while waiting and len(running) < self.workers:
-                    reader, writer = context.Pipe(duplex=False)
-                    process = context.Process(target=work, args=(writer, payload, number := waiting.pop(0)))
-                    process.start()
-                    writer.close()
-                    running[reader] = number, process
-                for reader in connection.wait(list(running)):
-                    number, process = running.pop(reader)
-                    self._take(replicate_fn, reader, number, schedule)
-                    process.join()
+            while (waiting or busy) and not replicate_fn.stopped:
+                while waiting and len(busy) < self.workers:
+                    pipe, process = idle.pop() if idle else started(payload)
+                    busy[pipe] = waiting.pop(0), process
+                    pipe.send(busy[pipe][0])
+                for pipe in connection.wait(list(busy)):
+                    number, process = busy.pop(pipe)
+                    try:
+                        answer = pipe.recv()
+                    except EOFError:
+                        replicate_fn.lost(number, WorkerError("its process died"))
+                    else:
+                        idle.append((pipe, process))
+                        take(replicate_fn, answer, schedule)
         finally:
-            for _, process in running.values():
+            for process in [process for _, process in (*idle, *busy.values())]:
                 process.kill()
                 process.join()
         return []
 
-    def _take(self, replicate_fn, reader, number, schedule):
-        try:
-            answer = reader.recv()
-        except EOFError:
-            replicate_fn.lost(number, WorkerError("its process died"))
-        else:
-            take(replicate_fn, answer, schedule)
+
+def started(payload):
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["crystallize_core.experiment", "crystallize_core.testing.executors.steps"])
+    here, there = context.Pipe()
+    process = context.Process(target=serve, args=(there, payload))
+    process.start()
+    there.close()
+    return here, process
 
 
 # Not correct ----------------------------------------------------------------------------------------
