@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -71,17 +70,17 @@ class DigestChecks(Kit):
         found = self.same(self.study(steps.scale, steps.total, treatments=TREATMENTS, hypotheses=claims))
         assert [claim.ranking["best"] for claim in found.metrics.hypotheses] == ["ten", "ten"]
 
-    def test_async_steps_beside_plain_ones_have_the_digest_of_the_plain_loop(self, workers: int) -> None:
+    def test_async_steps_beside_plain_ones_have_the_digest_of_the_plain_loop(self) -> None:
         """A step may be `def` or `async def`, in one pipeline."""
         experiment = self.study(steps.scale, steps.later, steps.total, steps.later, treatments=TREATMENTS)
-        self.same(experiment, workers)
+        self.same(experiment)
 
-    def test_steps_that_are_wired_by_name_have_the_digest_of_the_plain_loop(self, workers: int) -> None:
+    def test_steps_that_are_wired_by_name_have_the_digest_of_the_plain_loop(self) -> None:
         """A graph of steps, whether or not some of them run side by side."""
         experiment = self.study(
             steps.span, steps.high, steps.low, replicates=4, treatments=[Treatment("other", {"x": 1})]
         )
-        assert self.same(experiment, workers).metrics.baseline["span"] == [2, 2, 2, 2]
+        assert self.same(experiment).metrics.baseline["span"] == [2, 2, 2, 2]
 
     def test_a_warm_cache_has_the_digest_of_a_cold_one(self) -> None:
         """Outputs that any worker has kept are found by any other."""
@@ -104,17 +103,13 @@ class DigestChecks(Kit):
         if marked(folder, "apart") and not marked(folder, "shuffled"):
             pytest.skip("the replicates of this executor did not overlap, so that they finished in their order")
 
-    def test_what_a_step_does_to_its_process_is_not_in_the_result(self, folder: str) -> None:
+    def test_what_a_step_does_to_its_process_is_not_in_the_result(
+        self, folder: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The folder, the environment and the recursion limit may change under the executor's feet."""
+        monkeypatch.setenv("CONFORMANCE_OF", "nothing yet")  # and is put back after the test, like the folder
         limit = sys.getrecursionlimit()
         try:
             self.same(self.study(steps.changes_the_process, steps.scale, steps.total, folder=folder), self.fewest)
         finally:
             sys.setrecursionlimit(limit)
-
-    @pytest.fixture(autouse=True)
-    def _same_variables(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        """What a step has put into the environment is taken out again."""
-        monkeypatch.setenv("CONFORMANCE_OF", "nothing")
-        yield
-        monkeypatch.undo()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -92,16 +93,14 @@ class ScriptChecks(Kit):
             said, errors = process.communicate(timeout=self.timeout_seconds)
             left = all_ended(set(map(int, marked(folder, "process"))), process.pid, self.patience_seconds)
         finally:
-            with_group(process.pid, signal.SIGKILL)
+            kill_group(process.pid)
             process.kill()
         assert ran, errors
         assert (said.splitlines()[-1:], process.returncode, left) == (["interrupted True"], 0, set()), errors
         assert len(marked(folder, "process")) <= self.usual * self.ahead
 
 
-def with_group(leader: int, number: int) -> None:
-    """Send a signal to whatever is left of a group."""
-    try:
-        os.killpg(leader, number)
-    except ProcessLookupError:
-        return
+def kill_group(leader: int) -> None:
+    """End whatever is left of a group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import threading
 import time
@@ -84,7 +83,6 @@ class StoppingChecks(Kit):
         until = time.monotonic() + self.patience_seconds
         while (left := set(filter(is_alive, processes))) and time.monotonic() < until:
             multiprocessing.active_children()  # which takes notice of those that have ended
-            with contextlib.suppress(OSError):
-                time.sleep(PAUSE)
+            time.sleep(PAUSE)
         assert len(processes) > 0
         assert self.keeps_workers or left == set()
