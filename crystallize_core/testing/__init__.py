@@ -2,17 +2,47 @@
 
     pytest_plugins = ["crystallize_core.testing"]
 
-in the `conftest.py` beside the tests. Every fixture is in the file of what it is about, and listed here.
+in the `conftest.py` beside the tests, for the fixtures; and `ExecutorConformance`, the tests that every executor has to
+pass, which needs no such line. Everything is in the file of what it is about, and listed here.
+
+Names are imported when they are first used: worker processes import the steps of the kit, and have no use for pytest.
 """
 
 from __future__ import annotations
 
-try:
-    import pytest  # noqa: F401 - whether it is there
-except ModuleNotFoundError as missing:
+import importlib
+import importlib.util
+import sys
+from typing import TYPE_CHECKING, Any
+
+if importlib.util.find_spec("pytest") is None:
     message = "crystallize_core.testing is a plugin for pytest, which is not installed: pip install pytest"
-    raise ModuleNotFoundError(message, name=missing.name) from missing
+    raise ModuleNotFoundError(message, name="pytest")
 
-from crystallize_core.testing.clocks import fake_clock
+if TYPE_CHECKING:
+    from crystallize_core.testing.clocks import fake_clock
+    from crystallize_core.testing.executors.conformance import ExecutorConformance
 
-__all__ = ["fake_clock"]
+__all__ = ["ExecutorConformance", "fake_clock"]
+
+_HOMES = {"ExecutorConformance": "executors.conformance", "fake_clock": "clocks"}
+_WITH_ASSERTIONS = f"{__name__}.executors.checks"
+"""Where the `assert`s are that are to say what they have found."""
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    if name == "ExecutorConformance" and _WITH_ASSERTIONS not in sys.modules:
+        import pytest  # noqa: PLC0415 - workers do without
+
+        pytest.register_assert_rewrite(_WITH_ASSERTIONS)
+    found = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

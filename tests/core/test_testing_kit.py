@@ -10,8 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from crystallize_core.testing import ExecutorConformance
+from crystallize_core.testing.executors.kit import Kit
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "testing.md"
 SWITCH = 'pytest_plugins = ["crystallize_core.testing"]\n'
+KIT = "(ExecutorConformance)"
+
+
+def blocks_of_the_page():
+    return re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def suite(folder, tests):
@@ -74,10 +82,33 @@ def test_without_pytest_the_error_says_how_to_get_it():
 @pytest.mark.ecosystem
 @pytest.mark.skipif(not PAGE.is_file(), reason="the checkout is not beside the tests")
 def test_the_tests_of_the_page_pass(tmp_path):
-    """The first block is the conftest.py, the others are one file of tests."""
-    first, *others = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    """The first block is the conftest.py, the others are one file of tests, but for the executor."""
+    first, *others = blocks_of_the_page()
+    others = [block for block in others if KIT not in block]
     assert first == SWITCH
     last, everything = suite(tmp_path, "\n".join(others))
     tests = sum(block.count("def test_") for block in others)
     assert tests
     assert last == f"{tests} passed", everything
+
+
+@pytest.mark.ecosystem
+@pytest.mark.skipif(not PAGE.is_file(), reason="the checkout is not beside the tests")
+def test_the_executor_of_the_page_passes_the_kit(tmp_path):
+    """As it stands there, but for what takes longest."""
+    (block,) = [block for block in blocks_of_the_page() if KIT in block]
+    last, everything = suite(tmp_path, block + "\n    tiny = 500\n    huge_bytes = 1_000_000\n")
+    assert re.fullmatch(r"\d\d passed, \d+ skipped", last), everything
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="the checkout is not beside the tests")
+def test_every_attribute_of_the_kit_is_in_the_table_with_its_default():
+    """And no other."""
+    attributes = {
+        name: getattr(ExecutorConformance, name)
+        for name in ExecutorConformance.__annotations__ | Kit.__annotations__
+        if not name.startswith("_")
+    }
+    rows = re.findall(r"^\| `(\w+)` \| `(.+?)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert dict(rows) == {name: repr(value) for name, value in attributes.items()}
+    assert [name for name in attributes if f"{name}:" not in (ExecutorConformance.__doc__ or "")] == []

@@ -1,0 +1,1 @@
+"""The tests of the kit, a file for each part of the contract."""
