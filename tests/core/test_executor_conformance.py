@@ -122,26 +122,16 @@ BROKEN_PROCESSES = {
 }
 
 
-@pytest.fixture(scope="module")
-def of_the_broken(tmp_path_factory):
-    """Each broken executor in the test that is about its fault; all of them in one go."""
+def test_a_broken_executor_fails_where_its_fault_is(tmp_path):
+    """In the test that is named after the promise that it breaks, with what was found; all of them in one go."""
     broken = BROKEN | (BROKEN_PROCESSES if hasattr(os, "fork") else {})
     classes = [subclass(name, workers=(2,), patience=1.0) for name in broken]
-    return kit(
-        tmp_path_factory.mktemp("broken"), classes, *(f"Test{name}::{test}" for name, (test, _) in broken.items())
-    )
-
-
-@pytest.mark.parametrize("name", BROKEN | BROKEN_PROCESSES)
-def test_a_broken_executor_fails_where_its_fault_is(name, of_the_broken):
-    """In the test that is named after the promise that it breaks, with what was found."""
-    test, message = (BROKEN | BROKEN_PROCESSES)[name]
-    found = [both for case, both in of_the_broken.items() if re.match(rf"Test{name}::{test}(\[|$)", case)]
-    if name in BROKEN_PROCESSES and not hasattr(os, "fork"):
-        pytest.skip("this system has no forkserver")
-    assert found
-    assert {kind for kind, _ in found} <= {"failure", "error"}, found
-    assert message in found[0][1]
+    outcomes = kit(tmp_path, classes, *(f"Test{name}::{test}" for name, (test, _) in broken.items()))
+    for name, (test, message) in broken.items():
+        found = [both for case, both in outcomes.items() if re.match(rf"Test{name}::{test}(\[|$)", case)]
+        kinds, texts = {kind for kind, _ in found}, "\n".join(text for _, text in found)
+        assert (name, kinds) == (name, {"failure"}), texts
+        assert message in texts, name
 
 
 def test_a_class_that_does_not_say_how_the_executor_is_made_fails(tmp_path):
