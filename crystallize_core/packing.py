@@ -6,6 +6,7 @@ for every attribute of an object.
 
 from __future__ import annotations
 
+import importlib.util
 import pickle
 from array import array
 from collections.abc import Iterable
@@ -26,7 +27,9 @@ def dumped(item: Any) -> bytes:
     """
     try:
         return pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
-    except Exception:  # noqa: BLE001 - whatever it was, the other way decides
+    except Exception:
+        if importlib.util.find_spec("cloudpickle") is None:
+            raise  # what is the matter with the item says more than that there is no other way
         return dumped_by_value(item)
 
 

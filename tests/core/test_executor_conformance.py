@@ -67,14 +67,14 @@ def test_a_loop_of_a_stranger_passes(tmp_path):
     """Ten lines that know nothing of ours."""
     found = kit(tmp_path, [subclass("Plain")])
     assert {name: text for name, (kind, text) in found.items() if kind == "failure"} == {}
-    assert counted(found)["passed"] > 60
+    assert counted(found)["passed"] >= 55
 
 
 def test_threads_of_a_stranger_pass(tmp_path):
     """With the threads of the standard library."""
     found = kit(tmp_path, [subclass("Threads", workers=(1, 3), arguments="workers")])
     assert {name: text for name, (kind, text) in found.items() if kind == "failure"} == {}
-    assert counted(found)["passed"] > 60
+    assert counted(found)["passed"] >= 55
 
 
 @needs_forkserver
@@ -82,7 +82,7 @@ def test_processes_of_a_stranger_pass(tmp_path):
     """With one process for each replicate, and `crystallize_core.remote` for what goes there and back."""
     found = kit(tmp_path, [subclass("Processes", workers=(2,), tiny=30, arguments="workers")])
     assert {name: text for name, (kind, text) in found.items() if kind == "failure"} == {}
-    assert counted(found)["passed"] > 60
+    assert counted(found)["passed"] >= 55
 
 
 def test_what_does_not_apply_is_skipped_with_the_reason(tmp_path):
