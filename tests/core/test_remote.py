@@ -39,7 +39,7 @@ class ByChunks(BasePlugin):
     answers: list = attrs.field(factory=list, eq=False)
 
     def __reduce__(self):
-        return ByChunks, ()
+        return type(self), ()
 
     def run_experiment_loop(self, experiment, replicate_fn):
         payload = payload_of(replicate_fn)
@@ -54,6 +54,33 @@ class ByChunks(BasePlugin):
             if chunk[0] not in replicate_fn.pending:
                 break
             take(replicate_fn, run_chunk(payload, chunk), schedule)
+        return []
+
+
+class Twice(ByChunks):
+    """Runs everything twice."""
+
+    def run_experiment_loop(self, experiment, replicate_fn):
+        payload, schedule = payload_of(replicate_fn), Schedule(replicate_fn.pending, 1, 3)
+        answers = [run_chunk(payload, replicate_fn.pending) for _ in range(2)]
+        assert [take(replicate_fn, answer, schedule) for answer in answers] == [5, 0]
+        return []
+
+
+class Empty(ByChunks):
+    """Sends nothing to run, and leaves the rest to the plain loop."""
+
+    def run_experiment_loop(self, experiment, replicate_fn):
+        self.answers.append(run_chunk(payload_of(replicate_fn), []))
+
+
+class Elsewhere(ByChunks):
+    """Runs everything where the module of the steps is not loaded."""
+
+    def run_experiment_loop(self, experiment, replicate_fn):
+        payload = payload_of(replicate_fn)
+        del sys.modules[experiment.initial_ctx["module"]]
+        take(replicate_fn, run_chunk(payload, replicate_fn.pending), Schedule([], 1, 3))
         return []
 
 
@@ -95,8 +122,13 @@ def leaves(data, ctx):
     return data
 
 
+def three(ctx):
+    """What all experiments start from."""
+    return 3
+
+
 def experiment(*steps, plugins=(), **more):
-    return Experiment(lambda ctx: 3, list(steps), plugins, replicates=5, **more)
+    return Experiment(three, list(steps), plugins, replicates=5, **more)
 
 
 def test_the_result_is_that_of_the_plain_loop():
@@ -139,27 +171,14 @@ def test_what_keeps_a_worker_from_going_on_is_raised_where_the_run_is():
 
 def test_an_answer_that_is_too_late_changes_nothing():
     """A replicate that was run twice counts once."""
-
-    class Twice(ByChunks):
-        def run_experiment_loop(self, experiment, replicate_fn):
-            payload, schedule = payload_of(replicate_fn), Schedule(replicate_fn.pending, 1, 3)
-            answers = [run_chunk(payload, replicate_fn.pending) for _ in range(2)]
-            assert [take(replicate_fn, answer, schedule) for answer in answers] == [5, 0]
-            return []
-
     assert experiment(scored, plugins=[Twice()]).run().metrics.baseline.metrics == {"score": [0, 3, 6, 9, 12]}
 
 
 def test_an_empty_chunk_is_an_empty_answer():
     """Nothing is read for it that is not there."""
-    answers = []
-
-    class Empty(ByChunks):
-        def run_experiment_loop(self, experiment, replicate_fn):
-            answers.append(run_chunk(payload_of(replicate_fn), []))
-
-    experiment(scored, plugins=[Empty()]).run()
-    (answer,) = answers
+    executor = Empty()
+    experiment(scored, plugins=[executor]).run()
+    (answer,) = executor.answers
     assert attrs.evolve(answer, seconds=0.0, process="") == Answer()
 
 
@@ -228,12 +247,7 @@ def test_a_file_is_run_by_the_text_that_was_sent(tmp_path, there):
     module = load_file(file)
     file.unlink() if there == "gone" else file.write_text("raise RuntimeError('the other one')")
 
-    class InAnother(ByChunks):
-        def run_experiment_loop(self, experiment, replicate_fn):
-            payload = payload_of(replicate_fn)
-            del sys.modules[module.__name__]
-            take(replicate_fn, run_chunk(payload, replicate_fn.pending), Schedule([], 1, 3))
-            return []
-
-    found = experiment(pipeline_step()(module.scaled), plugins=[InAnother()]).run()
+    found = experiment(
+        pipeline_step()(module.scaled), plugins=[Elsewhere()], initial_ctx={"module": module.__name__}
+    ).run()
     assert found.metrics.baseline.metrics == {"score": [30] * 5}
