@@ -79,9 +79,14 @@ class Schedule:
         return max(1, min(by_time, by_share, MOST_AHEAD))
 
     def give_back(self, numbers: Sequence[int]) -> None:
-        """Hand these out once more: their worker was ended, and none of them is to blame."""
-        self._fresh = itertools.chain(numbers, self._fresh)
-        self._fresh_left += len(numbers)
+        """Hand these out once more: their worker was ended, and none of them is to blame.
+
+        One that was to run alone still is.
+        """
+        others = [number for number in numbers if number not in self._suspects]
+        self._alone.extend(number for number in numbers if number in self._suspects)
+        self._fresh = itertools.chain(others, self._fresh)
+        self._fresh_left += len(others)
 
     def run_alone(self, numbers: Iterable[int]) -> None:
         """Run these again, each as the only one of its worker."""
