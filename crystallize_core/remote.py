@@ -78,13 +78,12 @@ _known: dict[str, Any] = {}
 MOST_KNOWN = 4
 
 
-def run_chunk(payload: Payload, numbers: Iterable[int]) -> Answer:
+def run_chunk(payload: Payload, numbers: Sequence[int]) -> Answer:
     """Run these replicates in this process; nothing is raised, because what carries the answer may not know how.
 
     Args:
         payload: What the coordinator sent.
-        numbers: The replicates. Each is taken when it is about to be run, so that a generator may note where the worker
-            is, and end where the rest is for later.
+        numbers: The replicates.
 
     """
     began = time.perf_counter()

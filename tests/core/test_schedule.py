@@ -78,3 +78,15 @@ def test_every_replicate_is_answered_or_given_up_exactly_once(total, workers, se
             ended.append(mine.pop(0))
             schedule.measured(1, draw.random() * draw.choice([1e-6, 1e-3, 1.0]))
     assert sorted(ended) == list(range(total))
+
+
+def test_what_is_given_back_comes_first_and_a_suspect_still_runs_alone():
+    """A worker that was ended by its own coordinator clears nobody of suspicion."""
+    schedule = Schedule(range(10), workers=1, max_deaths=3, ahead_seconds=1.0)
+    schedule.measured(1, 0.1)
+    first = schedule.next_chunk([])
+    schedule.died(first[:1])
+    suspect = schedule.next_chunk([])
+    schedule.give_back([*first[1:], *suspect])
+    assert (first, suspect, schedule.left) == ([0, 1], [0], 10)
+    assert (schedule.next_chunk([]), schedule.next_chunk([0]), schedule.next_chunk([])) == ([0], [], [1, 2])

@@ -35,9 +35,11 @@ START_ATTEMPTS_LATER: Final = 20
 """The same once one has worked: there may be one bad machine that takes and loses job after job."""
 SILENT_POLLS: Final = 10
 """A worker that has shown no life for so many looks is asked after."""
+YOUNG_POLLS: Final = 60
+"""For so many looks a job counts as just submitted."""
 LOST_POLLS: Final = 180
 """One that has shown none for so many is given up, where Slurm says nothing of it either. At least this many seconds."""
-CLOSE_SECONDS: Final = 4.0
+CLOSE_SECONDS: Final = 3.0
 """How long workers may take to end by themselves."""
 
 
@@ -163,7 +165,9 @@ class Coordinator:
         workers = list(self._workers.values())
         poll = self._options.poll_seconds
         silent = [worker for worker in workers if worker.has_begun and worker.silence() > SILENT_POLLS * poll]
-        ended = self._jobs.ended([worker.job for worker in workers], [worker.job for worker in silent])
+        # Those that have just been submitted may end as they start, and would not be heard of either.
+        young = [worker for worker in workers if not worker.has_begun and worker.job.age() < YOUNG_POLLS * poll]
+        ended = self._jobs.ended([worker.job for worker in workers], asks=bool(silent or young))
         found = [(self._workers[job.name], how) for job, how in ended]
         lost = [worker for worker in silent if worker.silence() > max(LOST_POLLS * poll, LOST_POLLS)]
         gone = [(worker, f"no sign of life for {worker.silence():.0f} s") for worker in lost]
@@ -180,7 +184,7 @@ class Coordinator:
         if not now.begun and not worker.has_answered:
             self._failed_to_start(worker, how)
         begun = [number for number in now.begun if number in worker.in_flight]
-        suspects = begun if now.is_answering else begun[-1:]
+        suspects = begun[-1:]
         others = [number for number in waiting if number not in suspects]
         # Where the machine itself died, its last notes may be lost, and the blame be misplaced.
         self._with_dead.update(others)
@@ -248,16 +252,18 @@ class Coordinator:
         left = [worker.job for worker in self._workers.values()]
         begun = self._room.begun()
         self._cancel([job for job in left if job.name not in begun])
+        if not self._jobs.are_children:
+            left = [job for job in left if job.name in begun]
         left = self._waited_for(left)
-        if left:
-            self._cancel(left)
+        self._cancel(left)
+        if self._jobs.are_children:
             self._waited_for(left)
 
     def _waited_for(self, jobs: Sequence[Job]) -> list[Job]:
         """Those that have not ended after some seconds."""
         left, pause, until = list(jobs), Pause(0.1), time.monotonic() + CLOSE_SECONDS
         while left and time.monotonic() < until:
-            over = {job.name for job, _ in self._jobs.ended(left, left)}
+            over = {job.name for job, _ in self._jobs.ended(left, asks=False)}
             left = [job for job in left if job.name not in over]
             pause.wait()
         return left
@@ -277,7 +283,7 @@ def kept_after_failures(room: RunFolder) -> Iterator[_Kept]:
     kept = _Kept()
     try:
         yield kept
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         kept.keep = True
         error.add_note(f"the logs of the jobs are in {room.jobs}")
         raise

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import attrs
 
@@ -55,6 +55,10 @@ class Job:
     def id(self) -> str:
         """The number that the cluster has given it."""
         return str(self.handle.job_id)
+
+    def age(self) -> float:
+        """Seconds since it was submitted."""
+        return time.monotonic() - self.submitted
 
     @property
     def log(self) -> Path:
@@ -120,6 +124,9 @@ class Jobs:
 
     """
 
+    are_children: ClassVar[bool] = False
+    """Whether they are processes of this one, which has to wait for them until they are gone."""
+
     def __init__(self, cluster: str, parameters: Mapping[str, Any], poll_seconds: float) -> None:
         self._cluster, self._parameters, self._poll_seconds = cluster, dict(parameters), poll_seconds
         self._executor: Any = None
@@ -176,12 +183,12 @@ class Jobs:
             raise WorkerError(message) from error
         return [Job(name, handle) for name, handle in zip(calls, handles, strict=True)]
 
-    def ended(self, jobs: Sequence[Job], silent: Sequence[Job]) -> list[tuple[Job, str]]:
+    def ended(self, jobs: Sequence[Job], *, asks: bool) -> list[tuple[Job, str]]:
         """Those that do not run any more, each with how it ended.
 
         Args:
             jobs: All that are not known to have ended.
-            silent: Those of them that ought to be heard of and are not.
+            asks: Whether one of them is silent, so that the cluster should be asked soon.
 
         """
         raise NotImplementedError
@@ -209,12 +216,12 @@ class SlurmJobs(Jobs):
         self._folder = folder
         self._last = time.monotonic()
 
-    def ended(self, jobs: Sequence[Job], silent: Sequence[Job]) -> list[tuple[Job, str]]:
+    def ended(self, jobs: Sequence[Job], *, asks: bool) -> list[tuple[Job, str]]:
         """Those whose result is there, and those of which Slurm says it."""
         names = set(names_in(self._folder))
         found = {job.id: "its process has ended" for job in jobs if f"{job.id}_0_result.pkl" in names}
         since = time.monotonic() - self._last
-        if since >= (QUESTION_POLLS if silent else CALM_POLLS) * self._poll_seconds:
+        if since >= (QUESTION_POLLS if asks else CALM_POLLS) * self._poll_seconds:
             states = self._states.ask([(job.id, job.submitted) for job in jobs])
             found |= {job: state for job, state in states.items() if state in OVER}
             self._last = time.monotonic()
@@ -229,7 +236,9 @@ class SlurmJobs(Jobs):
 class LocalJobs(Jobs):
     """Processes of this machine. Each job is one that watches over another, the worker."""
 
-    def ended(self, jobs: Sequence[Job], silent: Sequence[Job]) -> list[tuple[Job, str]]:  # noqa: ARG002 - it is known
+    are_children = True
+
+    def ended(self, jobs: Sequence[Job], *, asks: bool) -> list[tuple[Job, str]]:  # noqa: ARG002 - it is known
         """Those that have ended."""
         return [(job, "its process has ended") for job in jobs if job.handle.done()]
 

@@ -35,7 +35,6 @@ from crystallize_core.remote import Answer, Payload
 __all__ = ["Chunk", "Pause", "RunFolder", "WorkerFolder", "names_in"]
 
 STOP: Final = "stop"
-ANSWERING: Final = "answering"
 LEFT: Final = "left"
 SHORTEST: Final = 0.005
 """Seconds of the first look again after something has happened."""
@@ -103,14 +102,12 @@ class Now:
     """What a worker was doing when it was last heard of.
 
     Attributes:
-        begun: The replicates that it has begun and not answered.
-        is_answering: Whether it had run all of them, and was writing its answer.
+        begun: The replicates that it has begun and not answered; it was at the last one.
         has_left: Whether it went by its own will.
 
     """
 
     begun: tuple[int, ...] = ()
-    is_answering: bool = False
     has_left: bool = False
 
 
@@ -154,7 +151,7 @@ class WorkerFolder:
         except FileNotFoundError:
             return Now()
         begun = tuple(int(line) for line in lines if line.isdecimal())
-        return Now(begun, is_answering=ANSWERING in lines, has_left=LEFT in lines)
+        return Now(begun, has_left=LEFT in lines)
 
 
 class NowFile:

@@ -60,6 +60,8 @@ def parameters_of(options: SlurmExecution, request: ResourceRequest, name: str) 
     partition = options.partition or (options.address or "").removeprefix("slurm://") or None
     found |= {"slurm_partition": partition, "slurm_account": options.account, "slurm_qos": options.qos}
     found |= _of_request(request, given)
+    # 90 s, as everywhere; in a job of a few minutes the signal would come before anybody listens.
+    found |= {"slurm_signal_delay_s": min(90, 6 * options.timeout_minutes)}
     # A job that Slurm puts back into its queue would run beside the one that we submit in its place.
     more = {"no-requeue": True, **found.pop("slurm_additional_parameters", {})}
     more |= given.pop("slurm_additional_parameters", {})

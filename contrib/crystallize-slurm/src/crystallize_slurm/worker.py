@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import collections
+import contextlib
 import os
 import platform
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
-from crystallize_core.remote import Payload, close, run_chunk
-from crystallize_slurm.mailbox import ANSWERING, LEFT, STOP, Chunk, NowFile, Pause, RunFolder
+from crystallize_core.remote import Answer, Payload, close, run_chunk
+from crystallize_slurm.mailbox import LEFT, STOP, Chunk, NowFile, Pause, RunFolder
 
 __all__ = ["Settings", "work"]
 
 PATIENCE: Final = 60
 """So many looks without a change of the pulse, and the coordinator counts as gone."""
-GRACE: Final = 2.0
+GRACE: Final = 1.0
 """Seconds that a replicate gets to end, once nobody wants it any more."""
 FRESH_SHARE: Final = 0.1
 """A job counts as fresh that has used less than this share of its time."""
@@ -73,7 +73,7 @@ class _Worker:
         self._mine = room.worker(name)
         self._clock = _Clock(settings)
         self._poll_seconds = settings.poll_seconds
-        self._now = NowFile(self._mine.now)
+        self._outbox = _Outbox(room, name)
         self._leaving: str | None = None
 
     def run(self) -> str:
@@ -94,34 +94,22 @@ class _Worker:
                     pause.reset()
         finally:
             close(payload)
-        self._now.note(LEFT)
+        self._outbox.leave()
         return self._leaving
 
     def _do(self, payload: Payload, chunk: Chunk) -> None:
-        """Run the chunk, and answer about once a pause: what has been answered is not lost with this process."""
-        waiting = collections.deque(chunk.numbers)
-        while waiting and self._leaving is None:
-            answer = run_chunk(payload, self._some(waiting, needs_fresh=chunk.needs_fresh))
-            if answer.ran or answer.raised:
-                self._room.answer(self._name, answer)
-                self._now.clear()
+        for number in chunk.numbers:
+            if self._leaving is None and not self._clock.has_time(needs_fresh=chunk.needs_fresh):
+                self._leaving = "the time of this job is nearly over"
+            if self._leaving is not None:
+                break
+            self._outbox.begin(number)
+            answer = run_chunk(payload, [number])
+            self._clock.took(answer.seconds)
+            self._outbox.add(answer)
             if answer.raised:
                 self._leaving = "the run has failed"
-
-    def _some(self, waiting: collections.deque[int], *, needs_fresh: bool) -> Iterator[int]:
-        until = time.monotonic() + self._poll_seconds
-        while waiting and self._leaving is None:
-            if not self._clock.has_time(needs_fresh=needs_fresh):
-                self._leaving = "the time of this job is nearly over"
-                break
-            number = waiting.popleft()
-            self._now.note(number)
-            began = time.monotonic()
-            yield number
-            self._clock.took(time.monotonic() - began)
-            if time.monotonic() >= until:
-                break
-        self._now.note(ANSWERING)
+        self._outbox.flush()
 
     # Reasons to leave -------------------------------------------------------------------------------------------------
 
@@ -148,23 +136,80 @@ class _Worker:
                 self._end("nothing more is wanted")
             unchanged = unchanged + 1 if pulse == heard else 0
             heard = pulse or heard
-            self._beat()
+            with contextlib.suppress(OSError):  # a full disk, which ends the worker when it writes itself, or a folder that is gone
+                self._mine.beat.touch()
+                self._outbox.flush()
         self._end("the coordinator is gone")
-
-    def _beat(self) -> None:
-        try:
-            self._mine.beat.touch()
-        except OSError:  # the folder is gone, which the pulse says as well
-            return
 
     def _end(self, why: str) -> None:
         """Let the replicate end that runs, but not for long."""
         self._leave(why)
         time.sleep(GRACE)
         # What it had begun is not to blame if it is run again.
-        self._now.note(LEFT)
+        with contextlib.suppress(OSError):
+            self._outbox.flush()
+        self._outbox.leave()
         print(f"this worker ends in the middle of its work: {why}", file=sys.stderr, flush=True)  # noqa: T201 - its log
         os._exit(1)
+
+
+class _Outbox:
+    """What a worker has come to and not delivered, and the note of what it is at.
+
+    A second thread delivers it about once in a pause, so that short replicates make few files, and what is done does not
+    wait for a long replicate behind it.
+    """
+
+    def __init__(self, room: RunFolder, name: str) -> None:
+        self._room, self._name = room, name
+        self._now = NowFile(room.worker(name).now)
+        self._lock = threading.Lock()
+        self._running: int | None = None
+        self._waiting: list[Answer] = []
+
+    def begin(self, number: int) -> None:
+        """A replicate is about to run."""
+        with self._lock:
+            self._running = number
+            self._now.note(number)
+
+    def add(self, answer: Answer) -> None:
+        """It has run."""
+        with self._lock:
+            self._running = None
+            self._waiting.append(answer)
+
+    def flush(self) -> None:
+        """Deliver what there is.
+
+        Raises:
+            OSError: It cannot be written.
+
+        """
+        with self._lock:
+            if not self._waiting:
+                return
+            self._room.answer(self._name, _together(self._waiting))
+            self._waiting = []
+            self._now.clear()
+            if self._running is not None:
+                self._now.note(self._running)
+
+    def leave(self) -> None:
+        """Note that this worker goes by its own will, so that nothing that it has left is to blame."""
+        self._now.note(LEFT)
+
+
+def _together(answers: Sequence[Answer]) -> Answer:
+    """Several answers as one."""
+    return Answer(
+        ran=sum(answer.ran for answer in answers),
+        outcomes=tuple(outcome for answer in answers for outcome in answer.outcomes),
+        unsent=tuple(unsent for answer in answers for unsent in answer.unsent),
+        raised=answers[-1].raised,
+        seconds=sum(answer.seconds for answer in answers),
+        process=answers[-1].process,
+    )
 
 
 class _Clock:
