@@ -66,7 +66,7 @@ def test_the_command_runs_it_with_a_local_plugin_and_modules_beside_the_script(p
     done = crystallize("run", "study.py", *executor, "--json")
     assert (done.stderr, done.returncode) == ("", 0)
     found = json.loads(done.stdout)
-    assert [10, 11, 12] in _lists(found)
+    assert [[number, "value", 10 + number, None, False] for number in range(3)] in _lists(found)
 
 
 def _lists(value):

@@ -34,7 +34,9 @@ def test_the_readme_tells_how_to_install_it():
 
 def test_the_readme_has_every_option():
     """With its default."""
-    rows = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", README.read_text().partition("## How it works")[0], re.MULTILINE))
+    rows = dict(
+        re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", README.read_text().partition("## How it works")[0], re.MULTILINE)
+    )
     defaults = {field.name: getattr(SlurmExecution(), field.name) for field in attrs.fields(SlurmExecution)}
     assert rows == {
         name: str(value) if isinstance(value, (int, float)) else repr(value).replace("'", '"')

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
@@ -86,6 +87,7 @@ class Coordinator:
         self._with_dead: collections.Counter[int] = collections.Counter()
         self._out_of_time: set[int] = set()
         self._ended = threading.Event()
+        self._life = threading.Thread(target=self._show_life, name="crystallize-slurm", daemon=True)
         self.has_lost = False
         """Whether a replicate was given up because of what became of its jobs."""
 
@@ -134,7 +136,7 @@ class Coordinator:
         if count <= 0:
             return
         settings = Settings(
-            tuple(entry for entry in sys.path if entry),
+            tuple(entry or str(Path.cwd()) for entry in sys.path),
             self._options.poll_seconds,
             60 * self._jobs.minutes,
             self._jobs.warning_seconds,
@@ -233,7 +235,7 @@ class Coordinator:
 
     def __enter__(self) -> Self:
         self._jobs.open(self._room.jobs)
-        threading.Thread(target=self._show_life, name="crystallize-slurm", daemon=True).start()
+        self._life.start()
         return self
 
     def _show_life(self) -> None:
@@ -247,6 +249,7 @@ class Coordinator:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """End all jobs: those in the queue at once, the others if they do not go by themselves."""
         self._ended.set()
+        self._life.join()  # so that it does not write over the next word
         with contextlib.suppress(OSError):
             self._room.write_pulse(STOP)
         left = [worker.job for worker in self._workers.values()]

@@ -24,8 +24,12 @@ PATIENCE: Final = 60
 """So many looks without a change of the pulse, and the coordinator counts as gone."""
 GRACE: Final = 1.0
 """Seconds that a replicate gets to end, once nobody wants it any more."""
-FRESH_SHARE: Final = 0.1
-"""A job counts as fresh that has used less than this share of its time."""
+FRESH_SHARE: Final = 0.9
+"""A job counts as fresh that has more than this share of its time left."""
+IDLE_SHARE: Final = 0.5
+"""The same for one that has run nothing until now: the next one might be no earlier."""
+WARNING_SHARE: Final = 0.1
+"""A job expects the warning of Slurm no earlier than this share of its time before the end."""
 CAUTION: Final = 1.25
 """A replicate is begun if there is time for one that takes so many times as long as the longest one until now."""
 
@@ -136,7 +140,9 @@ class _Worker:
                 self._end("nothing more is wanted")
             unchanged = unchanged + 1 if pulse == heard else 0
             heard = pulse or heard
-            with contextlib.suppress(OSError):  # a full disk, which ends the worker when it writes itself, or a folder that is gone
+            with contextlib.suppress(
+                OSError
+            ):  # a full disk, which ends the worker when it writes itself, or a folder that is gone
                 self._mine.beat.touch()
                 self._outbox.flush()
         self._end("the coordinator is gone")
@@ -219,20 +225,16 @@ class _Clock:
         self._began = time.time()
         end = os.environ.get("SLURM_JOB_END_TIME", "")
         self._end = float(end) if end.isdecimal() else self._began + settings.job_seconds
-        self._warning = min(settings.warning_seconds, FRESH_SHARE * (self._end - self._began))
+        self._warning = min(settings.warning_seconds, WARNING_SHARE * (self._end - self._began))
         self._longest = 0.0
         self._ran_one = False
 
     def has_time(self, *, needs_fresh: bool) -> bool:
         """Whether another replicate may be begun; the first one always: no other job would have more time for it."""
-        if not self._ran_one:
-            return not needs_fresh or self._is_fresh()
-        if needs_fresh and not self._is_fresh():
-            return False
-        return self._end - time.time() > self._warning + CAUTION * self._longest
-
-    def _is_fresh(self) -> bool:
-        return time.time() - self._began < FRESH_SHARE * (self._end - self._began)
+        left = self._end - time.time()
+        if needs_fresh:
+            return left > (FRESH_SHARE if self._ran_one else IDLE_SHARE) * (self._end - self._began)
+        return not self._ran_one or left > self._warning + CAUTION * self._longest
 
     def took(self, seconds: float) -> None:
         """Note how long a replicate has taken."""
