@@ -85,6 +85,8 @@ class _Worker:
         self._listen_to_signals()
         threading.Thread(target=self._live, name="crystallize-slurm", daemon=True).start()
         payload = self._room.payload()
+        # Reading the experiment may take long, and must not count as the time of the first replicate.
+        self._done(run_chunk(payload, []))
         pause = Pause(self._poll_seconds)
         try:
             while self._leaving is None:
@@ -110,10 +112,14 @@ class _Worker:
             self._outbox.begin(number)
             answer = run_chunk(payload, [number])
             self._clock.took(answer.seconds)
-            self._outbox.add(answer)
-            if answer.raised:
-                self._leaving = "the run has failed"
+            self._done(answer)
         self._outbox.flush()
+
+    def _done(self, answer: Answer) -> None:
+        self._outbox.add(answer)
+        if answer.raised:
+            self._outbox.flush()
+            self._leave("the run has failed")
 
     # Reasons to leave -------------------------------------------------------------------------------------------------
 
@@ -183,7 +189,8 @@ class _Outbox:
         """It has run."""
         with self._lock:
             self._running = None
-            self._waiting.append(answer)
+            if answer.ran or answer.raised:
+                self._waiting.append(answer)
 
     def flush(self) -> None:
         """Deliver what there is.
