@@ -109,7 +109,7 @@ def test_a_replicate_that_kills_its_job_again_and_again_fails_alone(slurm):
     assert (error.replicate, error.condition) == (7, "baseline")
     text = str(error)
     assert "its job ended 2 times while it ran, at last job 10" in text
-    assert 'with OUT_OF_MEMORY\n  ask for more memory, by resources={"memory": "16Gi"} of the step' in text
+    assert '(OUT_OF_MEMORY)\n  ask for more memory, by resources={"memory": "16Gi"} of the step' in text
     assert "the end of its log" in text
     assert "\n    the array is too large" in text
     (folder,) = Path(".crystallize/slurm").iterdir()
@@ -163,9 +163,7 @@ def test_a_replicate_that_does_not_fit_into_a_job_is_given_up_with_the_limit(slu
 
     result = run(endless, replicates=3, timeout_minutes=1, max_deaths=1, max_workers=1)
     (error,) = result.errors.values()
-    assert "at last job 101 with TIMEOUT\n  a replicate must fit into one job: raise timeout_minutes, now 1" in str(
-        error
-    )
+    assert "at last job 101 (TIMEOUT)\n  a replicate must fit into one job: raise timeout_minutes, now 1" in str(error)
     assert result.metrics.baseline.metrics == {"square": [0, 2]}
 
 

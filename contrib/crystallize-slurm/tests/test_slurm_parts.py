@@ -10,6 +10,7 @@ import pytest
 
 from crystallize_core.remote import Answer, Payload
 from crystallize_slurm.mailbox import LEFT, STOP, Chunk, Now, NowFile, RunFolder, names_in
+from crystallize_slurm.progress import Progress
 from crystallize_slurm.states import States
 from crystallize_slurm.worker import Settings, _Clock
 
@@ -113,3 +114,12 @@ def test_states_of_arrays_are_read_in_all_their_spellings(slurm):
     for folder in (slurm.home / "jobs").iterdir():
         (folder / "state").write_text("COMPLETED")
     assert found == {"7_0": "RUNNING", "7_2": "PENDING", "8": "CANCELLED"}
+
+
+def test_progress_says_how_many_replicates_are_done_and_how_many_jobs_run(capsys):
+    """Where there is no terminal, one line at the end and one in ten seconds; nothing if it is off."""
+    for enabled in (True, False):
+        with Progress(5, enabled=enabled) as shown:
+            shown.advance(3)
+            shown.show(1, 2)
+    assert capsys.readouterr().err == "3 of 5 replicates, 1 of 2 jobs running, 0 s\n"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import attrs
 
 from crystallize_core.errors import WorkerError
-from crystallize_core.remote import take
-from crystallize_slurm.jobs import Job
+from crystallize_core.remote import Answer, take
+from crystallize_slurm.jobs import ENDED, Job
 from crystallize_slurm.mailbox import STOP, Chunk, Pause, RunFolder, WorkerFolder
 from crystallize_slurm.worker import Settings, work
 
@@ -54,6 +54,12 @@ class _Worker:
     places: Iterator[int] = attrs.field(factory=itertools.count)
     last_beat: int = 0
     heard: float = attrs.field(factory=time.monotonic)
+
+    def answered(self, answer: Answer) -> None:
+        """Note that these replicates have come back."""
+        self.has_answered = True
+        for number in itertools.chain(*(numbers for numbers, _ in answer.outcomes), (n for n, _ in answer.unsent)):
+            self.in_flight.pop(number, None)
 
     def silence(self) -> float:
         """For how many seconds it has shown no life."""
@@ -118,13 +124,9 @@ class Coordinator:
         count = 0
         for name, answer in self._room.answers():
             worker = self._workers.get(name)
-            for number in [number for numbers, _ in answer.outcomes for number in numbers] + [
-                n for n, _ in answer.unsent
-            ]:
-                if worker is not None:
-                    worker.in_flight.pop(number, None)
             if worker is not None:
-                worker.has_answered = self._one_has_worked = True
+                worker.answered(answer)
+                self._one_has_worked = True
                 self._failed_starts = 0
             self._shown.advance(take(self._replicate_fn, answer, self._schedule))
             count += 1
@@ -180,11 +182,15 @@ class Coordinator:
         """Decide what becomes of the replicates that an ended job had, and which of them may be to blame."""
         del self._workers[worker.job.name]
         waiting, now = list(worker.in_flight), worker.folder.read_now()
+        if how != ENDED:
+            self._cancel([worker.job])  # it is over for us, and should be so for the cluster
         if now.has_left:
+            if not worker.has_answered:
+                self._failed_to_start(worker, how, START_ATTEMPTS_LATER + self._options.max_workers)
             self._schedule.give_back(waiting)
             return
         if not now.begun and not worker.has_answered:
-            self._failed_to_start(worker, how)
+            self._failed_to_start(worker, how, START_ATTEMPTS_LATER if self._one_has_worked else START_ATTEMPTS)
         begun = [number for number in now.begun if number in worker.in_flight]
         suspects = begun[-1:]
         others = [number for number in waiting if number not in suspects]
@@ -201,7 +207,7 @@ class Coordinator:
         for number in self._schedule.died(suspects):
             times = self._schedule.deaths(number)
             message = (
-                f"its job ended {times} time{'s' * (times > 1)} while it ran, at last job {worker.job.id} with {how}"
+                f"its job ended {times} time{'s' * (times > 1)} while it ran, at last job {worker.job.id} ({how})"
                 f"{self._advice(how)}\n  {worker.job.end_of_log()}"
             )
             self._replicate_fn.lost(number, WorkerError(message))
@@ -215,7 +221,7 @@ class Coordinator:
             return '\n  ask for more memory, by resources={"memory": "16Gi"} of the step or parameters={"mem_gb": 16}'
         return ""
 
-    def _failed_to_start(self, worker: _Worker, how: str) -> None:
+    def _failed_to_start(self, worker: _Worker, how: str, limit: int) -> None:
         """Count jobs that end before they work.
 
         Raises:
@@ -223,7 +229,7 @@ class Coordinator:
 
         """
         self._failed_starts += 1
-        if self._failed_starts < (START_ATTEMPTS_LATER if self._one_has_worked else START_ATTEMPTS):
+        if self._failed_starts < limit:
             return
         message = (
             f"{self._failed_starts} jobs in a row ended before they ran a replicate, at last job {worker.job.id}: {how}\n"

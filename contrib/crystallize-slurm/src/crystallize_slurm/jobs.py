@@ -25,8 +25,10 @@ from crystallize_slurm.states import OVER, States, asked, check_scheduler
 if TYPE_CHECKING:
     from crystallize_slurm.execution import SlurmExecution
 
-__all__ = ["Job", "Jobs", "LocalJobs", "SlurmJobs", "cluster_of", "jobs_on"]
+__all__ = ["ENDED", "Job", "Jobs", "LocalJobs", "SlurmJobs", "cluster_of", "jobs_on"]
 
+ENDED: Final = "its process has ended"
+"""How a job ended that has ended by itself, where the cluster has not said more."""
 LOG_LINES: Final = 20
 """How many lines of the log of a job are shown."""
 LOG_BYTES: Final = 3000
@@ -219,7 +221,7 @@ class SlurmJobs(Jobs):
     def ended(self, jobs: Sequence[Job], *, asks: bool) -> list[tuple[Job, str]]:
         """Those whose result is there, and those of which Slurm says it."""
         names = set(names_in(self._folder))
-        found = {job.id: "its process has ended" for job in jobs if f"{job.id}_0_result.pkl" in names}
+        found = {job.id: ENDED for job in jobs if f"{job.id}_0_result.pkl" in names}
         since = time.monotonic() - self._last
         if since >= (QUESTION_POLLS if asks else CALM_POLLS) * self._poll_seconds:
             states = self._states.ask([(job.id, job.submitted) for job in jobs])
@@ -240,7 +242,7 @@ class LocalJobs(Jobs):
 
     def ended(self, jobs: Sequence[Job], *, asks: bool) -> list[tuple[Job, str]]:  # noqa: ARG002 - it is known
         """Those that have ended."""
-        return [(job, "its process has ended") for job in jobs if job.handle.done()]
+        return [(job, ENDED) for job in jobs if job.handle.done()]
 
     def cancel(self, jobs: Sequence[Job], processes: Sequence[str]) -> None:
         """Kill them; `job.cancel()` would write a traceback on the terminal."""
