@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
+from crystallize_core.testing import ExecutorConformance
 from crystallize_slurm import SlurmExecution
 
-conformance = pytest.importorskip("crystallize_core.testing.executors.conformance", reason="this core has no kit yet")
 
-
-class TestSlurmExecution(conformance.ExecutorConformance):
-    workers = (2,)
+class TestSlurmExecution(ExecutorConformance):
+    workers = (1, 2)
     tiny = 2_000
     patience_seconds = 30.0
 
