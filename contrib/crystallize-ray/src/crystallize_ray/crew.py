@@ -1,0 +1,169 @@
+"""The workers of a run on the cluster: Ray actors, each in a process of its own, and what they have been given."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from crystallize_core.errors import WorkerError, describe
+from crystallize_core.remote import Answer, Payload
+from crystallize_ray.demands import Demands
+from crystallize_ray.runner import Runner
+
+__all__ = ["Crew", "Member", "how_it_ended"]
+
+GRACE: Final = 10.0
+"""Seconds that workers have to tear down their steps at the end of a run."""
+LONGEST_REASON: Final = 400
+
+
+@attrs.define(eq=False)
+class Member:
+    """One worker.
+
+    Attributes:
+        actor: Its handle.
+        starting: What it answers when it has started; None once it has.
+        chunks: The numbers of the replicates that it has and not answered, by the references of the answers.
+        closing: What it answers when its steps are torn down; None while it may be given more.
+
+    """
+
+    actor: Any
+    starting: Any
+    chunks: dict[Any, list[int]] = attrs.field(factory=dict)
+    closing: Any = None
+
+    @property
+    def in_flight(self) -> list[int]:
+        """The numbers that it has and not answered."""
+        return [number for chunk in self.chunks.values() for number in chunk]
+
+
+class Crew:
+    """Starts workers, gives them replicates, hears from them and ends them.
+
+    Args:
+        ray: The library, connected.
+        payload: The experiment; it is sent to the cluster once.
+        demands: What each worker takes of the cluster.
+        runtime_env: The runtime environment of each worker, where it is not that of the connection.
+        folder: Whether workers enter the current folder of this process.
+
+    """
+
+    def __init__(
+        self, ray: Any, payload: Payload, demands: Demands, runtime_env: Mapping[str, Any] | None, *, enter_folder: bool
+    ) -> None:
+        self.members: list[Member] = []
+        self._ray = ray
+        self._payload = ray.put(payload)
+        # Ray would repeat by itself what kills workers, and count nothing.
+        options = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": 1}
+        options |= demands.actor_options(nodes_of(ray))
+        if runtime_env is not None:
+            options["runtime_env"] = dict(runtime_env)
+        self._runner = ray.remote(Runner).options(**options)
+        self._paths = [os.path.abspath(path) for path in sys.path]  # noqa: PTH100 - "" is the current folder
+        self._folder = os.getcwd() if enter_folder else None  # noqa: PTH109 - text, as it is sent
+
+    @property
+    def at_work(self) -> list[Member]:
+        """Those that have replicates or may be given some."""
+        return [member for member in self.members if member.closing is None]
+
+    def hire(self) -> None:
+        """Ask the cluster for one more worker; it starts when there is room."""
+        actor = self._runner.remote(self._payload, self._paths, self._folder)
+        self.members.append(Member(actor, actor.ready.remote()))
+
+    def give(self, member: Member, numbers: list[int]) -> None:
+        """Let it run these."""
+        member.chunks[member.actor.run.remote(numbers)] = numbers
+
+    def release(self, member: Member) -> None:
+        """End a worker that has nothing to do; its steps are torn down first."""
+        if member.starting is not None:
+            self.end(member)
+        else:
+            member.closing = member.actor.close.remote()
+
+    def end(self, member: Member) -> None:
+        """End a worker now, whatever it does."""
+        self.members.remove(member)
+        with contextlib.suppress(Exception):  # it may be gone, and so may the cluster
+            self._ray.kill(member.actor, no_restart=True)
+
+    def wait(self, seconds: float) -> list[tuple[Member, Any]]:
+        """Those workers that have something to say, each with the reference of what it is."""
+        asked = {ref: member for member in self.members for ref in self._refs(member)}
+        refs = list(asked)
+        ready, rest = self._ray.wait(refs, timeout=seconds)
+        if ready and rest:
+            ready += self._ray.wait(rest, num_returns=len(rest), timeout=0)[0]
+        return [(asked[ref], ref) for ref in ready]
+
+    def _refs(self, member: Member) -> list[Any]:
+        others = [ref for ref in (member.starting, member.closing) if ref is not None]
+        return [*others, *member.chunks]
+
+    def answer(self, ref: Any, seconds: float | None = None) -> Answer | None:
+        """What a worker came to.
+
+        Raises:
+            Exception: It died of it, or its answer is not there after so many seconds.
+
+        """
+        found: Answer | None = self._ray.get(ref, timeout=seconds)
+        return found
+
+    def finish(self) -> None:
+        """End all workers; those that are idle tear down their steps, those that are busy are not wanted any more."""
+        for member in list(self.members):
+            if member.chunks:
+                self.end(member)
+            elif member.closing is None:
+                self.release(member)
+        end = time.monotonic() + GRACE
+        closing = [member.closing for member in self.members]
+        if closing:
+            self._ray.wait(closing, num_returns=len(closing), timeout=max(0.0, end - time.monotonic()))
+        self.dissolve()
+
+    def dissolve(self) -> None:
+        """End all workers now."""
+        for member in list(self.members):
+            self.end(member)
+
+
+def nodes_of(ray: Any) -> list[Mapping[str, Any]]:
+    """The nodes of the cluster that are there."""
+    return [node for node in ray.nodes() if node.get("Alive")]
+
+
+def how_it_ended(error: BaseException) -> str:
+    """What is to be known of the end of a worker, without the page that Ray writes about it."""
+    text = str(error)
+    detail = re.search(r"Worker exit detail: (.*?)(?: Some common causes| There are some potential|$)", text, re.DOTALL)
+    words = " ".join((detail[1] if detail else describe(error)).split())
+    words = words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON]} …"
+    process, place = re.search(r"\bpid: (\d+)", text), re.search(r"\bip: (\S+)", text)
+    if process is None or place is None:
+        return words
+    return f"process {process[1]} on {place[1]}: {words}"
+
+
+def startup_error(error: BaseException) -> WorkerError:
+    """For workers that cannot start."""
+    message = (
+        f"the workers on the Ray cluster end while they start: {how_it_ended(error)}\n"
+        f"  every node needs what is installed here: pip install crystallize-ray"
+    )
+    return WorkerError(message)

@@ -1,0 +1,56 @@
+"""One Ray cluster for all tests here, on this machine: starting one takes many seconds."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+# Read when Ray is imported. The cluster is reached by whoever runs on this machine, for as long as the tests run.
+os.environ["RAY_AUTH_MODE"] = "disabled"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+
+def free_port():
+    with socket.socket() as server:
+        server.bind(("", 0))
+        return server.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def client_port():
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def cluster(client_port):
+    """A cluster of one node with two cores, to which further nodes can be added; this process is not connected."""
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 2, "include_dashboard": False, "ray_client_server_port": client_port}
+    found = Cluster(initialize_head=True, head_node_args=head)
+    yield found
+    found.shutdown()
+
+
+@pytest.fixture(scope="session")
+def session_of_ray(cluster):
+    import ray
+
+    ray.init(address=cluster.address, log_to_driver=False, configure_logging=False)
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture
+def connected(session_of_ray):
+    """This process is connected to the cluster, as that of a user who has called `ray.init`."""
+    return session_of_ray
+
+
+@pytest.fixture(autouse=True)
+def only_what_is_named(monkeypatch, tmp_path):
+    """No other plugin that may be installed takes part, and nothing is written beside the tests."""
+    monkeypatch.setenv("CRYSTALLIZE_AUTOLOAD", "0")
+    monkeypatch.chdir(tmp_path)
