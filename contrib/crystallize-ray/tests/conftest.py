@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import socket
+import warnings
 
 import pytest
 
@@ -26,12 +29,37 @@ def client_port():
 @pytest.fixture(scope="session")
 def cluster(client_port):
     """A cluster of one node with two cores, to which further nodes can be added; this process is not connected."""
-    from ray.cluster_utils import Cluster
+    with what_ray_leaves_open():
+        from ray.cluster_utils import Cluster
 
-    head = {"num_cpus": 2, "include_dashboard": False, "ray_client_server_port": client_port}
-    found = Cluster(initialize_head=True, head_node_args=head)
+        head = {"num_cpus": 2, "include_dashboard": False, "ray_client_server_port": client_port}
+        found = Cluster(initialize_head=True, head_node_args=head)
     yield found
     found.shutdown()
+
+
+@contextlib.contextmanager
+def what_ray_leaves_open():
+    """Files of log of the processes that it starts, which would be warned of during some later test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
+
+
+@pytest.fixture
+def another_node(cluster):
+    """Adds a node with these options for the time of a test."""
+    nodes = []
+
+    def add(**options):
+        with what_ray_leaves_open():
+            nodes.append(cluster.add_node(**options))
+        return nodes[-1]
+
+    yield add
+    for node in nodes:
+        cluster.remove_node(node)
 
 
 @pytest.fixture(scope="session")

@@ -59,17 +59,13 @@ def test_replicates_that_kill_their_worker_once_are_healed(tmp_path):
 
 
 def test_workers_that_end_while_they_start_end_the_run(tmp_path):
-    """After a few attempts, with what is known of it."""
-    import importlib
-
-    importlib.import_module("crystallize_ray.runner")
-    executor = RayExecution(runtime_env={"env_vars": {"PYTHONPATH": str(tmp_path)}})
+    """After a few attempts, with the reason and what to do."""
     (tmp_path / "crystallize_ray").mkdir()
     (tmp_path / "crystallize_ray" / "__init__.py").write_text("raise ImportError('broken here')\n")
-    from crystallize_core.errors import CrystallizeError
-
-    with pytest.raises(CrystallizeError) as caught:
+    executor = RayExecution(runtime_env={"env_vars": {"PYTHONPATH": str(tmp_path)}})
+    with pytest.raises(WorkerError) as caught:
         experiment_of(pipeline_step()(lambda data, ctx: data), executor, replicates=2).run()
-    text = str(caught.value.__cause__ or caught.value)
-    assert "the workers on the Ray cluster end while they start" in text
-    assert "pip install crystallize-ray" in text
+    assert caught.value.message == (
+        "the workers on the Ray cluster end while they start: ImportError: broken here\n"
+        "  every node needs what is installed here: pip install crystallize-ray"
+    )

@@ -9,7 +9,7 @@ import sys
 import attrs
 import pytest
 
-from crystallize_core import Experiment
+from crystallize_core import CrystallizeError, Experiment
 from crystallize_ray import RayExecution
 
 GIVEN = {
@@ -77,7 +77,7 @@ def test_a_missing_ray_is_one_message_that_says_what_to_install():
     code = """
 import sys
 sys.modules["ray"] = None
-from crystallize_core import Experiment
+from crystallize_core import CrystallizeError, Experiment
 from crystallize_ray import RayExecution
 try:
     Experiment(lambda ctx: 1, [lambda data, ctx: data], [RayExecution()], replicates=2).run()
@@ -88,8 +88,12 @@ except Exception as error:
     assert "the executor 'ray' needs Ray: pip install crystallize-ray" in done.stdout
 
 
-def test_the_executor_is_found_by_its_name():
-    """The installed entry point is named ray."""
+def test_the_executor_is_found_by_its_name_with_the_options_of_the_project(tmp_path, monkeypatch):
+    """By the installed entry point; the address in place of a name is an option like any other."""
+    monkeypatch.delenv("CRYSTALLIZE_AUTOLOAD")
+    (tmp_path / "crystallize.toml").write_text("plugins = []\n[options.ray]\nmax_workers = 0\n")
     experiment = Experiment(lambda ctx: 1, [lambda data, ctx: data], replicates=1)
-    with pytest.raises(ValueError, match="max_workers"):
-        experiment.run(executor="ray", options={"ray": {"max_workers": 0}})
+    with pytest.raises(CrystallizeError, match="max_workers must be an int of at least 1"):
+        experiment.run(executor="ray")
+    with pytest.raises(CrystallizeError, match=r'address must be .*; found .ray://head.'):
+        experiment.run(executor="ray://head")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -76,8 +75,8 @@ def test_a_server_that_starts_a_little_later_is_waited_for(client_port, cluster)
     require_server(f"ray://127.0.0.1:{client_port}", 10)
 
 
-@pytest.mark.parametrize("address", ["auto", "127.0.0.1:9", "ray://127.0.0.1:9"])
-def test_a_run_without_a_cluster_ends_with_one_message(address, tmp_path):
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9"])
+def test_a_run_without_a_cluster_ends_with_one_message(address):
     """Within ten seconds, and with nothing else printed."""
     code = f"""
 from crystallize_core import Experiment, CrystallizeError
@@ -88,11 +87,7 @@ try:
 except CrystallizeError as error:
     print(type(error.__cause__ or error).__name__, error)
 """
-    env = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    env["RAY_TMPDIR"] = str(tmp_path)  # where Ray notes which cluster this machine is part of
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=env, cwd=tmp_path
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.stderr == ""
     assert done.stdout.startswith("WorkerError")
     assert "ray start --head" in done.stdout

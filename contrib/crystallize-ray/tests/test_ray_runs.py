@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
-import sys
 import threading
 
+import attrs
 import pytest
 
 from crystallize_core import BasePlugin, Experiment, PipelineStep, Treatment, pipeline_step
-from crystallize_core.errors import CrystallizeError, HookError, NotSendableError, WorkerError
+from crystallize_core.errors import CrystallizeError, HookError, NotSendableError, StackMismatchError, WorkerError
 from crystallize_ray import RayExecution
 
 pytestmark = pytest.mark.usefixtures("connected")
@@ -256,31 +255,26 @@ def test_steps_may_be_async():
     assert run(waits).metrics.baseline.metrics["value"] == list(range(20))
 
 
-def test_plugins_work_in_workers(tmp_path):
+def test_plugins_work_in_workers(tmp_path, monkeypatch):
     """Retries, a local file of hooks, and events, which arrive in the coordinator."""
-    retries = pytest.importorskip("crystallize_retries")
-    hooks = tmp_path / "hooks.py"
-    hooks.write_text(
+    pytest.importorskip("crystallize_retries")
+    monkeypatch.delenv("CRYSTALLIZE_AUTOLOAD")
+    stack = 'plugins = ["retries", "./hooks.py"]\n[options.retries]\nfirst_delay = 0\n'
+    (tmp_path / "crystallize.toml").write_text(stack)
+    (tmp_path / "hooks.py").write_text(
         "from crystallize_core import hookimpl\n"
         "@hookimpl\n"
         "def before_replicate(experiment, ctx):\n"
         "    ctx.add('given', 5)\n"
     )
-    (tmp_path / "crystallize.toml").write_text('plugins = ["./hooks.py"]\n')
-    heard = []
 
-    class Listening(BasePlugin):
-        def __reduce__(self):
-            return Deaf, ()
-
+    class Noting(BasePlugin):
         def on_event(self, experiment, event):
             if event.name == "seen":
-                heard.append((event.replicate, event.payload))
+                with (tmp_path / f"heard-{os.getpid()}").open("a") as file:
+                    file.write(f"{event.payload['value']}\n")
 
-    class Deaf(BasePlugin):
-        plugin_name = "Listening"
-
-    @pipeline_step(retry=3)
+    @pipeline_step(retry=2)
     def flaky(data, ctx):
         mark = tmp_path / f"mark-{data}"
         if not mark.exists():
@@ -289,10 +283,11 @@ def test_plugins_work_in_workers(tmp_path):
         ctx.emit("seen", value=data)
         return data, {"value": data + ctx["given"]}
 
-    plugin = next(getattr(retries, name) for name in dir(retries) if name.endswith("Plugin"))
-    result = run(flaky, plugin(), Listening(), replicates=4)
+    result = run(flaky, Noting(), replicates=4)
     assert (result.metrics.baseline.metrics, result.errors) == ({"value": [5, 6, 7, 8]}, {})
-    assert sorted(replicate for replicate, _ in heard) == [0, 1, 2, 3]
+    (heard,) = tmp_path.glob("heard-*")
+    assert heard.name == f"heard-{os.getpid()}"
+    assert sorted(heard.read_text().split()) == ["0", "1", "2", "3"]
 
 
 def test_progress_is_a_line_on_stderr_if_asked_for(capfd):
@@ -316,12 +311,15 @@ def test_an_address_of_the_cluster_that_this_process_is_connected_to_is_that_clu
         run(step, replicates=2, address="127.0.0.1:9")
 
 
-def test_a_worker_with_other_options_of_a_plugin_is_refused():
-    """The error is that of the core."""
+def test_a_worker_that_refuses_the_stack_ends_the_run_with_its_error():
+    """A plugin that loses an option on its way to the worker; the error is that of the core."""
 
-    class Odd(BasePlugin):
-        plugin_name = "odd"
+    @attrs.frozen
+    class Forgetful(BasePlugin):
         size: int = 1
 
-    assert pickle.loads(pickle.dumps(RayExecution())) == RayExecution()
-    assert sys.version_info >= (3, 11)
+        def __reduce__(self):
+            return type(self), ()
+
+    with raises(StackMismatchError, "option 'size' of plugin"):
+        run(pipeline_step()(lambda data, ctx: data), Forgetful(size=5))

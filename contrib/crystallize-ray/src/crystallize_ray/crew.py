@@ -22,6 +22,7 @@ __all__ = ["Crew", "Member", "how_it_ended"]
 GRACE: Final = 10.0
 """Seconds that workers have to tear down their steps at the end of a run."""
 LONGEST_REASON: Final = 400
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @attrs.define(eq=False)
@@ -150,7 +151,10 @@ def nodes_of(ray: Any) -> list[Mapping[str, Any]]:
 
 def how_it_ended(error: BaseException) -> str:
     """What is to be known of the end of a worker, without the page that Ray writes about it."""
-    text = str(error)
+    text = _COLOURS.sub("", str(error))
+    lines = text.strip().splitlines()
+    if any(line.lstrip().startswith('File "') for line in lines):
+        return lines[-1].strip()  # of a traceback
     detail = re.search(r"Worker exit detail: (.*?)(?: Some common causes| There are some potential|$)", text, re.DOTALL)
     words = " ".join((detail[1] if detail else describe(error)).split())
     words = words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON]} …"
