@@ -112,7 +112,7 @@ experiment = Experiment(lambda ctx: ctx["replicate"], [square], replicates=4)
 def test_a_cluster_is_reached_by_its_address(cluster, client_port, how, tmp_path):
     """From the command line, where an address stands in place of a name; nothing of Ray is printed."""
     if how.startswith("ray://"):
-        pytest.importorskip("grpc", reason='needs ray[client]')
+        pytest.importorskip("grpc", reason="needs ray[client]")
     address = {"host:port": cluster.address, "ray://host:port": f"ray://127.0.0.1:{client_port}"}.get(how, how)
     (tmp_path / "experiment.py").write_text(SCRIPT % os.getpid())
     options = "" if how in {"ray://host:port", "RAY_ADDRESS"} else f'[options.ray]\naddress = "{address}"\n'

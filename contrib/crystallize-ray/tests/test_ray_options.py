@@ -46,7 +46,11 @@ def test_an_executor_is_a_recipe_that_can_be_pickled():
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
     [
-        ("address", "head", 'address must be "auto", "host:port", "ray://host:port", or None for a Ray on this machine'),
+        (
+            "address",
+            "head",
+            'address must be "auto", "host:port", "ray://host:port", or None for a Ray on this machine',
+        ),
         ("address", "tcp://head:1", 'address must be "auto", "host:port", "ray://host:port", or None'),
         ("max_workers", 0, "max_workers must be an int of at least 1, or None to choose by the cluster; found 0"),
         ("max_workers", True, "max_workers must be an int of at least 1, or None to choose by the cluster; found True"),
@@ -95,5 +99,5 @@ def test_the_executor_is_found_by_its_name_with_the_options_of_the_project(tmp_p
     experiment = Experiment(lambda ctx: 1, [lambda data, ctx: data], replicates=1)
     with pytest.raises(CrystallizeError, match="max_workers must be an int of at least 1"):
         experiment.run(executor="ray")
-    with pytest.raises(CrystallizeError, match=r'address must be .*; found .ray://head.'):
+    with pytest.raises(CrystallizeError, match=r"address must be .*; found .ray://head."):
         experiment.run(executor="ray://head")

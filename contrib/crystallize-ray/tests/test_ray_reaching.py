@@ -39,14 +39,16 @@ def test_nobody_listens(listener):
     with pytest.raises(WorkerError) as caught:
         require_server(address, 0.3)
     first, second = str(caught.value).splitlines()
-    assert first == f"no Ray answers at {address}: ConnectionRefusedError: [Errno 111] Connection refused; tried for 0.3 s"
+    assert (
+        first == f"no Ray answers at {address}: ConnectionRefusedError: [Errno 111] Connection refused; tried for 0.3 s"
+    )
     assert "ray start --head" in second
 
 
 def test_what_listens_says_nothing(listener):
     """A server that hangs is not waited for longer than was asked for."""
     began = time.monotonic()
-    with pytest.raises(WorkerError, match="what listens there says nothing; tried for 0.5 s"):
+    with pytest.raises(WorkerError, match=r"what listens there says nothing; tried for 0\.5 s"):
         require_server(f"ray://{address_of(listener)}", 0.5)
     assert time.monotonic() - began < 5
 

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
@@ -56,7 +56,7 @@ class Crew:
         payload: The experiment; it is sent to the cluster once.
         demands: What each worker takes of the cluster.
         runtime_env: The runtime environment of each worker, where it is not that of the connection.
-        folder: Whether workers enter the current folder of this process.
+        enter_folder: Whether workers enter the current folder of this process.
 
     """
 
@@ -67,7 +67,7 @@ class Crew:
         self._ray = ray
         self._payload = ray.put(payload)
         # Ray would repeat by itself what kills workers, and count nothing.
-        options = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": 1}
+        options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": 1}
         options |= demands.actor_options(nodes_of(ray))
         if runtime_env is not None:
             options["runtime_env"] = dict(runtime_env)

@@ -70,7 +70,7 @@ def quiet() -> Iterator[None]:
 def forget_token() -> None:
     """Let Ray read its settings and its token from the environment again, where it has some."""
     with contextlib.suppress(ImportError, AttributeError):
-        from ray._raylet import AuthenticationTokenLoader, Config  # noqa: PLC0415, PLC2701 - there is no public way
+        from ray._raylet import AuthenticationTokenLoader, Config  # noqa: PLC0415 - there is no public way
 
         Config.initialize("")
         AuthenticationTokenLoader.instance().reset_cache()

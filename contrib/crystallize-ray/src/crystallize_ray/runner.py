@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from crystallize_core.remote import Answer, Payload, close, run_chunk
 
@@ -27,7 +28,7 @@ class Runner:
         if folder is not None:
             with contextlib.suppress(OSError):
                 os.chdir(folder)
-        sys.path.extend(path for path in paths if path not in sys.path and os.path.exists(path))
+        sys.path.extend(path for path in paths if path not in sys.path and Path(path).exists())
 
     def ready(self) -> None:
         """Answer that the process has started."""
