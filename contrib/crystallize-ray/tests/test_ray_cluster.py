@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import json
 import os
 import subprocess
 import sys
@@ -44,6 +45,18 @@ def test_a_node_that_joins_late_is_used(connected, another_node, tmp_path):
             time.sleep(0.05)
         another_node(num_cpus=1)
         assert running.result().metrics.baseline.metrics == {"processes": [3] * 6}
+
+
+def test_workers_that_wait_for_room_hold_up_nobody(connected):
+    """More workers are asked for than the cluster has room for; those that start do all the work."""
+
+    @pipeline_step()
+    def square(data, ctx):
+        return data, {"square": data * data, "worker": os.getpid()}
+
+    metrics = run(square, replicates=50, max_workers=5).metrics.baseline.metrics
+    assert metrics["square"] == [n * n for n in range(50)]
+    assert len(set(metrics["worker"])) <= 2
 
 
 def test_a_step_runs_on_a_node_that_has_what_it_asks_for(connected, another_node):
@@ -123,5 +136,7 @@ def test_a_cluster_is_reached_by_its_address(cluster, client_port, how, tmp_path
         env["RAY_ADDRESS"] = cluster.address
     command = [sys.executable, "-m", "crystallize_core", "run", "experiment.py", "--executor", name, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env=env, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert '"square"' in done.stdout
+    assert done.stderr == ""
+    (baseline,) = json.loads(done.stdout)["metrics"]
+    found = {(replicate, metric): value for replicate, metric, value, *_ in baseline["rows"]}
+    assert found == {(n, metric): value for n in range(4) for metric, value in (("square", n * n), ("here", False))}

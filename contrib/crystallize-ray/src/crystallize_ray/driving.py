@@ -45,14 +45,13 @@ def drive(options: RayExecution, experiment: Any, replicate_fn: Any) -> None:
     payload = payload_of(replicate_fn)
     demands = Demands.of(experiment)
     environment = options.runtime_env
-    was_connected = ray.is_initialized()
     wanted = Wanted(
         options.address, options.connect_timeout, _cores(options, demands), environment, options.log_to_driver
     )
-    with session(ray, wanted), Progress(len(replicate_fn.pending), enabled=options.progress) as shown:
+    with session(ray, wanted) as is_new, Progress(len(replicate_fn.pending), enabled=options.progress) as shown:
         demands.refuse_impossible(nodes_of(ray))
         enter_folder = "working_dir" not in (environment or {})
-        crew = Crew(ray, payload, demands, environment if was_connected else None, enter_folder=enter_folder)
+        crew = Crew(ray, payload, demands, None if is_new else environment, enter_folder=enter_folder)
         try:
             _Run(ray, options, replicate_fn, crew, demands, shown).drive()
             crew.finish()

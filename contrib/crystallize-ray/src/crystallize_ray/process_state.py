@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -21,7 +22,7 @@ _LOGGER: Final = logging.getLogger("ray")
 
 @contextlib.contextmanager
 def undisturbed(variables: Mapping[str, str]) -> Iterator[None]:
-    """Let Ray start or connect in the body; afterwards the process is as it was.
+    """Let Ray start or connect in the body without a word; afterwards the process is as it was.
 
     Args:
         variables: Variables of the environment for the body.
@@ -32,7 +33,8 @@ def undisturbed(variables: Mapping[str, str]) -> Iterator[None]:
     handlers, level = list(_LOGGER.handlers), _LOGGER.level
     _LOGGER.setLevel(logging.CRITICAL + 1)  # an error is raised as well
     try:
-        with same_environment():
+        with same_environment(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             os.environ.update(variables)
             yield
     finally:

@@ -106,35 +106,38 @@ class _Connection:
 
 
 @contextlib.contextmanager
-def session(ray: Any, wanted: Wanted) -> Iterator[None]:
+def session(ray: Any, wanted: Wanted) -> Iterator[bool]:
     """Be connected to a Ray in the body; what was opened for it is closed after the last of those who share it.
+
+    Yields:
+        Whether it was opened now, with the runtime environment that is wanted.
 
     Raises:
         WorkerError: There is no such Ray, or this process is connected to another one.
 
     """
-    connection = _entered(ray, wanted)
+    connection, is_new = _entered(ray, wanted)
     try:
-        yield
+        yield is_new
     finally:
         if connection is not None:
             _left(connection)
 
 
-def _entered(ray: Any, wanted: Wanted) -> _Connection | None:
+def _entered(ray: Any, wanted: Wanted) -> tuple[_Connection | None, bool]:
     global _current  # noqa: PLW0603 - so has Ray
     with _lock:
         if ray.is_initialized():
             _refuse_another(ray, wanted.address)
             if _current is not None:
                 _current.holders += 1
-            return _current
+            return _current, False
         if _current is not None:  # somebody has called ray.shutdown()
             _current.close()
         _current = None
         _current = _Connection(ray, wanted)
         _current.holders = 1
-        return _current
+        return _current, True
 
 
 def _left(connection: _Connection) -> None:
