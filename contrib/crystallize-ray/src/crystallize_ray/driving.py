@@ -189,5 +189,5 @@ class _Run:
         self._said = True
         needed = ", ".join(f"{name}={amount:g}" for name, amount in self._demands.amounts.items())
         logging.getLogger("crystallize").warning(
-            "waiting for room on the Ray cluster: a worker takes %s, and others have what it needs", needed
+            "waiting for the Ray cluster to start a worker, which takes %s; there may be no room for it now", needed
         )
