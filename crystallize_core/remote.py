@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -24,7 +24,7 @@ from crystallize_core.packing import dumped, dumped_outcomes, loaded_outcomes
 if TYPE_CHECKING:
     from crystallize_core.schedule import Schedule
 
-__all__ = ["Answer", "Payload", "close", "payload_of", "run_chunk", "take"]
+__all__ = ["Answer", "Payload", "close", "knows", "payload_of", "run_chunk", "take"]
 
 
 @attrs.frozen
@@ -78,12 +78,17 @@ _known: dict[str, Any] = {}
 MOST_KNOWN = 4
 
 
-def run_chunk(payload: Payload, numbers: Sequence[int]) -> Answer:
+def knows(token: str) -> bool:
+    """Whether this process has read the payload with this token, and need not be sent its body again."""
+    return token in _known
+
+
+def run_chunk(payload: Payload, numbers: Iterable[int]) -> Answer:
     """Run these replicates in this process; nothing is raised, because what carries the answer may not know how.
 
     Args:
         payload: What the coordinator sent.
-        numbers: The replicates.
+        numbers: The replicates; asked for the next one after each, so that a worker may end a chunk early.
 
     """
     began = time.perf_counter()

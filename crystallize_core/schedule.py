@@ -30,6 +30,9 @@ class Schedule:
         max_deaths: How many workers a replicate may kill.
         ahead_seconds: How much work a worker is given in advance; more where sending takes longer.
 
+    Attributes:
+        workers: How many workers share what is left; to be set anew where workers join and leave.
+
     """
 
     def __init__(
@@ -40,7 +43,8 @@ class Schedule:
         self._alone: collections.deque[int] = collections.deque()
         self._suspects: set[int] = set()
         self._deaths: collections.Counter[int] = collections.Counter()
-        self._workers, self._ahead_seconds = workers, ahead_seconds
+        self.workers = workers
+        self._ahead_seconds = ahead_seconds
         self._max_deaths = max_deaths
         self._seconds: float | None = None
 
@@ -75,7 +79,7 @@ class Schedule:
         if self._seconds is None:
             return 1
         by_time = int(self._ahead_seconds / max(self._seconds, 1e-9))
-        by_share = -(-self._fresh_left // (2 * self._workers))
+        by_share = -(-self._fresh_left // (2 * self.workers))
         return max(1, min(by_time, by_share, MOST_AHEAD))
 
     def give_back(self, numbers: Sequence[int]) -> None:

@@ -17,7 +17,7 @@ from crystallize_core import (
     WorkerError,
     pipeline_step,
 )
-from crystallize_core.remote import Answer, close, payload_of, run_chunk, take
+from crystallize_core.remote import Answer, Payload, close, knows, payload_of, run_chunk, take
 from crystallize_core.schedule import Schedule
 from crystallize_core.stack.files import load_file
 from crystallize_core.stack.parity import Parity
@@ -251,3 +251,22 @@ def test_a_file_is_run_by_the_text_that_was_sent(tmp_path, there):
         pipeline_step()(module.scaled), plugins=[Elsewhere()], initial_ctx={"module": module.__name__}
     ).run()
     assert found.metrics.baseline.metrics == {"score": [30] * 5}
+
+
+class Echo:
+    def __call__(self, number):
+        return number
+
+    def close(self):
+        pass
+
+
+def test_a_worker_knows_what_it_has_read():
+    """The body need not be sent with every chunk, and after `close` it is needed again."""
+    payload = Payload("known-by-its-token", pickle.dumps(Echo()))
+    assert not knows(payload.token)
+    assert run_chunk(payload, [1]).raised is None
+    assert knows(payload.token)
+    assert run_chunk(Payload(payload.token, b""), [2]).ran == 1
+    close(payload)
+    assert not knows(payload.token)

@@ -90,3 +90,12 @@ def test_what_is_given_back_comes_first_and_a_suspect_still_runs_alone():
     schedule.give_back([*first[1:], *suspect])
     assert (first, suspect, schedule.left) == ([0, 1], [0], 10)
     assert (schedule.next_chunk([]), schedule.next_chunk([0]), schedule.next_chunk([])) == ([0], [], [1, 2])
+
+
+def test_the_share_of_a_worker_follows_their_number():
+    """Workers that join late get their part of what is left."""
+    schedule = Schedule(range(100), workers=1, max_deaths=3)
+    schedule.measured(1, 1e-6)
+    assert len(schedule.next_chunk([])) == 25
+    schedule.workers = 5
+    assert len(schedule.next_chunk([])) == 4

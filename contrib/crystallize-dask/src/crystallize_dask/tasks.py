@@ -1,0 +1,89 @@
+"""What workers of the cluster run: chunks of replicates, one replicate at a time in each process.
+
+A replicate may use what belongs to its process as a whole: global random generators, the current folder, variables of the
+environment. So the threads of one worker take turns, and the result is that of a worker with a single thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from crystallize_core.remote import Answer, Payload, close, knows, run_chunk
+
+__all__ = ["run", "tear_down"]
+
+PATIENCE: Final = 30.0
+"""Seconds to wait for the experiment, which is there before any chunk is."""
+
+CHUNK_SECONDS: Final = 0.5
+"""How long to go on with a chunk, at least one replicate: so that outcomes arrive, and a run that is over ends."""
+
+_turn: Final = threading.Lock()
+"""Held by the chunk that runs in this process."""
+
+
+def run(token: str, numbers: Sequence[int], mark: str) -> Answer:
+    """Run a chunk of replicates when it is its turn.
+
+    Args:
+        token: Which experiment; also the name under which the scheduler keeps it, and where the coordinator listens.
+        numbers: The replicates; those for which the time is too short are left out, from the last.
+        mark: How the coordinator calls this chunk.
+
+    """
+    with _my_turn():
+        # If the process dies, the coordinator knows by this whose fault it may be, and who only stood in line.
+        _ask_scheduler("log_event", topic=token, msg=mark)
+        body = (
+            b"" if knows(token) else _ask_scheduler("variable_get", name=token, client=None, timeout=PATIENCE)["value"]
+        )
+        return run_chunk(Payload(token, body), _for_a_moment(numbers))
+
+
+def _for_a_moment(numbers: Sequence[int]) -> Iterator[int]:
+    until = time.monotonic() + CHUNK_SECONDS
+    for number in numbers:
+        yield number
+        if time.monotonic() > until:
+            return
+
+
+def tear_down(token: str) -> None:
+    """Tear down the steps of an experiment in this process."""
+    with _my_turn():
+        close(Payload(token, b""))
+
+
+@contextlib.contextmanager
+def _my_turn() -> Iterator[None]:
+    if not _turn.acquire(blocking=False):
+        _leave_the_thread_to_others()
+        _turn.acquire()
+    try:
+        yield
+    finally:
+        _turn.release()
+
+
+def _leave_the_thread_to_others() -> None:
+    """Wait outside the threads that the worker counts: what runs may itself wait for a task of this worker."""
+    from distributed import secede  # noqa: PLC0415 - here it is loaded
+
+    with contextlib.suppress(Exception):  # a worker with threads of another kind; it waits in one of them then
+        secede()
+
+
+def _ask_scheduler(what: str, **arguments: Any) -> Any:
+    """Call the scheduler and wait for its answer.
+
+    A client in the worker could do that as well, but it would become the default of what steps compute with Dask.
+    """
+    from distributed import get_worker  # noqa: PLC0415 - here it is loaded
+    from distributed.utils import sync  # noqa: PLC0415 - as above
+
+    worker: Any = get_worker()
+    return sync(worker.loop, getattr(worker.scheduler, what), **arguments)
