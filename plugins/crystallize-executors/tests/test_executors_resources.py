@@ -781,3 +781,25 @@ def test_its_options_can_be_written_in_a_project(monkeypatch):
     plugin = experiment.get_plugin("resources")
     assert (plugin.oversubscribe, plugin.record, plugin.available) == (True, "requested", {"cpu": 1, "memory": "2Gi"})
     assert experiment.apply(data=1) == 1.0
+
+
+class Cluster(BasePlugin):
+    """An executor that asks a cluster for what steps want."""
+
+    concurrency = "serial"
+    allocates_resources = True
+
+    def run_experiment_loop(self, experiment, replicate_fn):
+        return [replicate_fn(number) for number in replicate_fn.pending]
+
+
+def test_what_a_cluster_is_asked_for_need_not_be_on_this_machine():
+    """Whether there is so much is for the executor to say."""
+
+    @pipeline_step(resources={"cpu": 100_000})
+    def wide(data, ctx):
+        return data, {"cores": ctx.resources.cpu > 0}
+
+    plugins = [ResourcesPlugin(), Cluster()]
+    result = Experiment(lambda ctx: 1, [wide], plugins, replicates=2, autoload=False).run()
+    assert (result.errors, result.metrics.baseline.metrics) == ({}, {"cores": [True, True]})

@@ -40,6 +40,11 @@ class DaskExecution(BasePlugin):
     max_deaths: int = attrs.field(default=3, validator=at_least_one)
     connect_timeout: float = attrs.field(default=10.0, validator=positive_seconds)
 
+    @property
+    def allocates_resources(self) -> bool:
+        """Whether the cluster is asked for what steps want: one that is started here has what this machine has."""
+        return self.address is not None
+
     def run_experiment_loop(self, experiment: Any, replicate_fn: Any) -> list[Any]:
         """Run the pending replicates and deliver each outcome as it arrives.
 

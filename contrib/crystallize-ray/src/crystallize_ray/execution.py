@@ -39,6 +39,7 @@ class RayExecution(BasePlugin):
 
     plugin_name: ClassVar[str | None] = "ray"
     concurrency = "process"
+    allocates_resources: ClassVar[bool] = True
 
     address: str | None = attrs.field(default=None, validator=is_address)
     max_workers: int | None = attrs.field(default=None, validator=at_least_one)

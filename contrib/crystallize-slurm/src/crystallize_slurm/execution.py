@@ -74,6 +74,7 @@ class SlurmExecution(BasePlugin):
 
     plugin_name: ClassVar[str | None] = "slurm"
     concurrency = "process"
+    allocates_resources: ClassVar[bool] = True
 
     folder: str | Path = attrs.field(default=".crystallize/slurm", validator=usable_folder)
     cluster: Literal["slurm", "local", "debug"] | None = attrs.field(

@@ -87,7 +87,7 @@ class ResourcesPlugin(BasePlugin):
         """The option with its check."""
         return {NAME: _request_of}
 
-    def wrap_step(self, experiment: Any, step: Any, call: Callable[[Any, Any], Any]) -> Any:  # noqa: ARG002 - the hook's name
+    def wrap_step(self, experiment: Any, step: Any, call: Callable[[Any, Any], Any]) -> Any:
         """The call with the policy around it; None for a step that asks for nothing.
 
         Raises:
@@ -98,7 +98,7 @@ class ResourcesPlugin(BasePlugin):
         if request is None and self.record != "all":
             return None
         machine = self._machine([] if request is None else [request])
-        lacking = [] if request is None or self.oversubscribe else machine.lacks(request)
+        lacking = [] if request is None or self.oversubscribe or _is_allocated(experiment) else machine.lacks(request)
         if lacking:
             listed = "".join(f"\n  {line}" for line in lacking)
             message = (
@@ -132,7 +132,8 @@ class ResourcesPlugin(BasePlugin):
             for name, step in zip(pipeline.step_names, pipeline.steps, strict=True)
         }
         requested = {name: request for name, request in asked.items() if request is not None}
-        folder = _new_folder() if requested and run.concurrency == "process" else None
+        shares = run.concurrency == "process" and not _is_allocated(experiment)
+        folder = _new_folder() if requested and shares else None
         room = surrounding_room()
         run.shared[NAME] = {
             "folder": None if folder is None else str(folder),
@@ -173,6 +174,12 @@ class ResourcesPlugin(BasePlugin):
         mine = _going_on.pop(experiment, None)
         if mine is not None and mine.folder is not None:
             remove_folder(mine.folder)
+
+
+def _is_allocated(experiment: Any) -> bool:
+    """Whether the executor asks a cluster for what steps want, so that this machine need not have it."""
+    executor = getattr(getattr(experiment, "stack", None), "executor", None)
+    return executor is not None and getattr(executor.plugin, "allocates_resources", False) is True
 
 
 def _request_of(value: Any) -> ResourceRequest | None:

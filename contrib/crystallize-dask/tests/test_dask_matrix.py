@@ -1,0 +1,16 @@
+"""One digest for each experiment, with and without a cluster, whatever happens on it."""
+
+from __future__ import annotations
+
+import pytest
+
+from crystallize_core.testing.matrix import run_matrix
+from crystallize_dask import DaskExecution
+
+
+@pytest.mark.timeout(600)
+def test_a_cluster_makes_no_difference(address, tmp_path):
+    """With a cold cache and a warm one, failures that retries heal, and workers that are killed."""
+    found = run_matrix({"none": None, "dask": lambda: DaskExecution(address)}, tmp_path)
+    assert (found.troubles, [len(digests) for digests in found.digests.values()]) == ([], [1, 1, 1])
+    assert [cell for cell in found.cells if cell.executor == "dask" and cell.digest is None] == []
