@@ -13,6 +13,8 @@ import pytest
 # Read when Ray is imported. The cluster is reached by whoever runs on this machine, for as long as the tests run.
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+# Seconds after which a Ray Client server gives up the process for a client, if that has died; the next one is tried then.
+os.environ["RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S"] = "15"
 
 
 def free_port():

@@ -16,14 +16,13 @@ from crystallize_core.errors import CrystallizeError
 from crystallize_ray import RayExecution
 
 
-class Claims(BasePlugin):
-    """Lets steps say what they need, as the plugin `resources` does."""
-
-    def step_options(self):
-        return {"resources": as_request}
-
-
 def run(step, *, replicates, **options):
+    class Claims(BasePlugin):
+        """Lets steps say what they need, as the plugin `resources` does; sent by value, as workers have no tests."""
+
+        def step_options(self):
+            return {"resources": as_request}
+
     plugins = [RayExecution(**options), Claims()]
     return Experiment(lambda ctx: ctx["replicate"], [step], plugins, replicates=replicates).run()
 

@@ -31,6 +31,8 @@ try:
 except RunInterrupted as interrupted:
     print("interrupted with", sorted(interrupted.result.metrics.baseline.metrics["value"]))
 """
+# The outcomes of a chunk arrive together, and replicates 2 and 3 may be in one with a replicate that hangs.
+KEPT = {f"interrupted with {kept}\n" for kept in ([0, 1], [0, 1, 2], [0, 1, 3], [0, 1, 2, 3])}
 
 
 def start(folder, address):
@@ -87,7 +89,8 @@ def test_ctrl_c_ends_the_run_and_keeps_what_was_finished(cluster, tmp_path):
     process, running = start(tmp_path, cluster.address)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert (out, err, process.returncode) == ("interrupted with [0, 1, 2, 3]\n", "", 0)
+    assert (err, process.returncode) == ("", 0)
+    assert out in KEPT
     eventually(lambda: not any(map(is_alive, running)))
     assert cluster.head_node.any_processes_alive()
 
@@ -97,7 +100,8 @@ def test_ctrl_c_ends_a_ray_that_was_started_for_the_run(tmp_path):
     process, running = start(tmp_path, None)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert (out, err, process.returncode) == ("interrupted with [0, 1, 2, 3]\n", "", 0)
+    assert (err, process.returncode) == ("", 0)
+    assert out in KEPT
     eventually(lambda: not any(map(is_alive, running)))
     eventually(lambda: processes_of(process.pid) == [])
     assert {path.name for path in tmp_path.iterdir() if path.suffix != ".running"} == {"script.py"}

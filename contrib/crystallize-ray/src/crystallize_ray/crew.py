@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import time
 from collections.abc import Mapping
@@ -12,17 +11,16 @@ from typing import Any, Final
 
 import attrs
 
-from crystallize_core.errors import WorkerError, describe
+from crystallize_core.errors import WorkerError
 from crystallize_core.remote import Answer, Payload
 from crystallize_ray.demands import Demands
 from crystallize_ray.runner import Runner
+from crystallize_ray.words import in_short
 
-__all__ = ["Crew", "Member", "how_it_ended"]
+__all__ = ["Crew", "Member", "nodes_of", "startup_error"]
 
 GRACE: Final = 10.0
 """Seconds that workers have to tear down their steps at the end of a run."""
-LONGEST_REASON: Final = 400
-_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @attrs.define(eq=False)
@@ -149,25 +147,10 @@ def nodes_of(ray: Any) -> list[Mapping[str, Any]]:
     return [node for node in ray.nodes() if node.get("Alive")]
 
 
-def how_it_ended(error: BaseException) -> str:
-    """What is to be known of the end of a worker, without the page that Ray writes about it."""
-    text = _COLOURS.sub("", str(error))
-    lines = text.strip().splitlines()
-    if any(line.lstrip().startswith('File "') for line in lines):
-        return lines[-1].strip()  # of a traceback
-    detail = re.search(r"Worker exit detail: (.*?)(?: Some common causes| There are some potential|$)", text, re.DOTALL)
-    words = " ".join((detail[1] if detail else describe(error)).split())
-    words = words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON]} …"
-    process, place = re.search(r"\bpid: (\d+)", text), re.search(r"\bip: (\S+)", text)
-    if process is None or place is None:
-        return words
-    return f"process {process[1]} on {place[1]}: {words}"
-
-
 def startup_error(error: BaseException) -> WorkerError:
     """For workers that cannot start."""
     message = (
-        f"the workers on the Ray cluster end while they start: {how_it_ended(error)}\n"
+        f"the workers on the Ray cluster end while they start: {in_short(error)}\n"
         f"  every node needs what is installed here: pip install crystallize-ray"
     )
     return WorkerError(message)

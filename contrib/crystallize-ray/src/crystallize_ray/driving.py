@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 from crystallize_core.errors import WorkerError, describe
 from crystallize_core.remote import payload_of, take
 from crystallize_core.schedule import Schedule
-from crystallize_ray.crew import Crew, Member, how_it_ended, nodes_of, startup_error
+from crystallize_ray.crew import Crew, Member, nodes_of, startup_error
 from crystallize_ray.demands import Demands
 from crystallize_ray.process_state import same_environment
 from crystallize_ray.progress import Progress
 from crystallize_ray.session import Wanted, session
+from crystallize_ray.words import in_short
 
 if TYPE_CHECKING:
     from crystallize_ray.execution import RayExecution
@@ -179,7 +180,7 @@ class _Run:
         self._crew.end(member)
         for number in self._schedule.died(member.in_flight):
             times = self._schedule.deaths(number)
-            text = f"its worker died {times} times while it ran alone in it, at last with {how_it_ended(error)}"
+            text = f"its worker died {times} times while it ran alone in it, at last with {in_short(error)}"
             self._replicate_fn.lost(number, WorkerError(text))
             self._shown.advance()
 

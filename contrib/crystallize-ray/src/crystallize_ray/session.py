@@ -18,6 +18,7 @@ import attrs
 from crystallize_core.errors import WorkerError, describe
 from crystallize_ray.process_state import forget_token, quiet, undisturbed
 from crystallize_ray.reaching import host_and_port, require_server
+from crystallize_ray.words import in_short
 
 __all__ = ["Wanted", "session"]
 
@@ -77,10 +78,21 @@ class _Connection:
         if ":" in self.address:
             require_server(self.address, wanted.connect_timeout)
         try:
-            with undisturbed({}):
-                self._ray.init(address=self.address, **options)
+            self._connect(options)
         except (Exception, SystemExit) as error:  # Ray ends the process where its server says nothing
             raise _no_connection(self.address, error) from error
+
+    def _connect(self, options: dict[str, Any]) -> None:
+        for attempts_left in (1, 0):
+            try:
+                with undisturbed({}):
+                    self._ray.init(address=self.address, **options)
+            except ConnectionAbortedError:
+                # The Ray Client server starts a process for each client, which now and then dies at once.
+                if not attempts_left:
+                    raise
+            else:
+                return
 
     def _open_own(self, options: dict[str, Any], cores: int | None) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="crystallize-ray-", dir=_short_folder()))
@@ -206,7 +218,7 @@ def _no_connection(address: str, error: BaseException) -> WorkerError:
         else 'Ray has to be of one version here and there; "host:port" needs a node of the cluster on this machine, and '
         '"ray://host:port" does not'
     )
-    return WorkerError(f"cannot connect to the Ray at {address}: {describe(error)}\n  {advice}")
+    return WorkerError(f"cannot connect to the Ray at {address}: {in_short(error)}\n  {advice}")
 
 
 def _stop_messages(ray: Any) -> None:
