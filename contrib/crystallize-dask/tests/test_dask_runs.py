@@ -227,6 +227,21 @@ def test_events_and_retries_of_workers_arrive(address):
     assert sorted(Ears.heard) == [(number, 2) for number in range(6)]
 
 
+def test_errors_are_pickled_as_before_dask_was_imported(address):
+    """Dask brings a library that replaces how exceptions are pickled; with it, a cause that cannot be is the end of all."""
+    import pickle
+
+    class Stuck(Exception):
+        def __reduce__(self):
+            raise TypeError("has a wire")
+
+    assert experiment(squares(), DaskExecution(address=address), replicates=1).run().errors == {}
+    error = StepError("it failed", step="one")
+    error.__cause__ = Stuck("in the mud")
+    found = pickle.loads(pickle.dumps(error))
+    assert (str(found), found.__cause__.text) == (str(error), "in the mud")
+
+
 def test_a_run_ends_when_enough_is_known(address, tmp_path):
     """No further replicate is started; on the cluster nothing of the run is left."""
 
