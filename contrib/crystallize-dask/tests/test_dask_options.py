@@ -25,6 +25,7 @@ def test_the_documented_options_and_defaults():
         "threads_per_worker": 1,
         "max_deaths": 3,
         "connect_timeout": 10.0,
+        "progress": False,
     }
 
 

@@ -227,6 +227,12 @@ def test_events_and_retries_of_workers_arrive(address):
     assert sorted(Ears.heard) == [(number, 2) for number in range(6)]
 
 
+def test_it_says_how_far_it_is(address, capsys):
+    """On stderr, if that is wanted."""
+    assert experiment(squares(), DaskExecution(address=address, progress=True), replicates=3).run().errors == {}
+    assert capsys.readouterr().err.splitlines()[-1].startswith("3 of 3 replicates, ")
+
+
 def test_errors_are_pickled_as_before_dask_was_imported(address):
     """Dask brings a library that replaces how exceptions are pickled; with it, a cause that cannot be is the end of all."""
     import pickle

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from crystallize_core.errors import WorkerError, describe
+from crystallize_core.progress import Progress
 from crystallize_core.remote import Answer, payload_of, take
 from crystallize_core.schedule import Schedule
 from crystallize_dask.cluster import Cluster, cluster_for
@@ -49,8 +50,13 @@ def drive(options: DaskExecution, experiment: Any, replicate_fn: Any, numbers: S
     """
     payload = payload_of(replicate_fn)
     demands = Demands.of(experiment)
-    with cluster_for(options, len(numbers)) as cluster, Link(cluster.client, payload) as link:
-        run = _Run(options, replicate_fn, Schedule(numbers, 1, options.max_deaths, ahead_seconds=AHEAD_SECONDS))
+    schedule = Schedule(numbers, 1, options.max_deaths, ahead_seconds=AHEAD_SECONDS)
+    with (
+        Progress(len(numbers), enabled=options.progress) as shown,
+        cluster_for(options, len(numbers)) as cluster,
+        Link(cluster.client, payload) as link,
+    ):
+        run = _Run(options, replicate_fn, schedule, shown)
         run.attach(cluster, link, demands)
         try:
             run.drive()
@@ -61,8 +67,8 @@ def drive(options: DaskExecution, experiment: Any, replicate_fn: Any, numbers: S
 
 
 class _Run:
-    def __init__(self, options: DaskExecution, replicate_fn: Any, schedule: Schedule) -> None:
-        self._options = options
+    def __init__(self, options: DaskExecution, replicate_fn: Any, schedule: Schedule, shown: Progress) -> None:
+        self._options, self._shown = options, shown
         self._replicate_fn = replicate_fn
         self._schedule = schedule
         self._seats: dict[str, Seat] = {}
@@ -163,6 +169,7 @@ class _Run:
             times = self._schedule.deaths(number)
             text = f"its Dask worker died {times} times while it ran alone in it, at last the one at {seat.address}"
             self._replicate_fn.lost(number, WorkerError(text))
+            self._shown.advance()
 
     def _hand_back(self, chunk: Chunk, why: str = "workers die before they begin") -> None:
         self._schedule.give_back(chunk.numbers)
@@ -219,11 +226,8 @@ class _Run:
         self._in_vain = 0
         self._schedule.give_back(chunk.numbers[answer.ran :])
         size = sum(len(body) for _, body in answer.outcomes)
-        take(
-            self._replicate_fn,
-            attrs.evolve(answer, seconds=answer.seconds + size / BYTES_PER_SECOND),
-            self._schedule,
-        )
+        answer = attrs.evolve(answer, seconds=answer.seconds + size / BYTES_PER_SECOND)
+        self._shown.advance(take(self._replicate_fn, answer, self._schedule))
 
     def _failed(self, seat: Seat, chunk: Chunk, message: Fetched) -> None:
         from distributed import KilledWorker  # noqa: PLC0415 - here it is loaded

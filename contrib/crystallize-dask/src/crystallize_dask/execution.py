@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import attrs
 
 from crystallize_core import BasePlugin
-from crystallize_dask.options import at_least_one, is_address, positive_seconds
+from crystallize_core.option_checks import at_least_one, positive_seconds, true_or_false
+from crystallize_dask.options import is_address
 
 __all__ = ["DaskExecution"]
 
@@ -25,6 +26,7 @@ class DaskExecution(BasePlugin):
             others are for what steps submit to the cluster themselves.
         max_deaths: How many workers one replicate may take with it before its cells count as failed.
         connect_timeout: Seconds to wait for the scheduler, and after that for its first worker.
+        progress: Whether to say on stderr how far the run is.
 
     Raises:
         ValueError: An option has a value that it cannot have.
@@ -39,6 +41,7 @@ class DaskExecution(BasePlugin):
     threads_per_worker: int = attrs.field(default=1, validator=at_least_one)
     max_deaths: int = attrs.field(default=3, validator=at_least_one)
     connect_timeout: float = attrs.field(default=10.0, validator=positive_seconds)
+    progress: bool = attrs.field(default=False, validator=true_or_false)
 
     @property
     def allocates_resources(self) -> bool:

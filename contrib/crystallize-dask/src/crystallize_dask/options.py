@@ -1,4 +1,4 @@
-"""The options of `DaskExecution`: their checks, and what an address means."""
+"""What an address is, and what it means."""
 
 from __future__ import annotations
 
@@ -9,37 +9,12 @@ from typing import Any, Final
 
 from crystallize_core.errors import WorkerError, describe
 
-__all__ = ["at_least_one", "is_address", "positive_seconds", "scheduler_address"]
+__all__ = ["is_address", "scheduler_address"]
 
 FORMS: Final = '"tcp://host:port", "tls://host:port", "dask://host:port", "host:port" or the path of a scheduler file'
 _HOST_AND_PORT: Final = re.compile(r"(?:(?P<scheme>[a-z+]+)://)?(?P<place>(?:\[[^\]]+\]|[^\s:/\[\]]+):\d{1,5})/?")
 _SCHEMES: Final = {None: "tcp", "dask": "tcp"}
 """What a scheme is in the words of Dask, where that differs."""
-
-
-def at_least_one(_instance: Any, field: Any, value: Any) -> None:
-    """A validator: an int of at least 1, or None where the default of the field is None.
-
-    Raises:
-        ValueError: It is something else.
-
-    """
-    if value is None and field.default is None:
-        return
-    if type(value) is not int or value < 1:
-        expected = "an int of at least 1" + (", or None to choose by the machine" if field.default is None else "")
-        raise ValueError(f"{field.name} must be {expected}; found {value!r}")
-
-
-def positive_seconds(_instance: Any, field: Any, value: Any) -> None:
-    """A validator: a number of seconds above 0.
-
-    Raises:
-        ValueError: It is something else.
-
-    """
-    if type(value) not in {int, float} or not 0 < value < float("inf"):
-        raise ValueError(f"{field.name} must be a number of seconds above 0; found {value!r}")
 
 
 def is_address(_instance: Any, field: Any, value: Any) -> None:

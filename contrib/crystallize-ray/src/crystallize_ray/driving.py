@@ -9,12 +9,12 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from crystallize_core.errors import WorkerError, describe
+from crystallize_core.progress import Progress
 from crystallize_core.remote import payload_of, take
 from crystallize_core.schedule import Schedule
 from crystallize_ray.crew import Crew, Member, nodes_of, startup_error
 from crystallize_ray.demands import Demands
 from crystallize_ray.process_state import same_environment
-from crystallize_ray.progress import Progress
 from crystallize_ray.session import Wanted, session
 from crystallize_ray.words import in_short
 

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import attrs
 
 from crystallize_core import BasePlugin
-from crystallize_ray.options import at_least_one, is_address, is_environment, positive_seconds, true_or_false
+from crystallize_core.option_checks import at_least_one, positive_seconds, true_or_false
+from crystallize_ray.options import is_address, is_environment
 
 __all__ = ["RayExecution"]
 

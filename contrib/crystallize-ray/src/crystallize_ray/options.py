@@ -1,4 +1,4 @@
-"""The checks of the options of `RayExecution`."""
+"""The checks of those options that only `RayExecution` has."""
 
 from __future__ import annotations
 
@@ -6,45 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["at_least_one", "is_address", "is_environment", "positive_seconds", "true_or_false"]
+__all__ = ["is_address", "is_environment"]
 
 _HOST_AND_PORT: Final = re.compile(r"(?:ray://)?(?:\[[^\[\]]+\]|[^\s:/\[\]]+):\d{1,5}")
-
-
-def at_least_one(_instance: Any, field: Any, value: Any) -> None:
-    """A validator: an int of at least 1, or None where the default of the field is None.
-
-    Raises:
-        ValueError: It is something else.
-
-    """
-    if value is None and field.default is None:
-        return
-    if type(value) is not int or value < 1:
-        expected = "an int of at least 1" + (", or None to choose by the cluster" if field.default is None else "")
-        raise ValueError(f"{field.name} must be {expected}; found {value!r}")
-
-
-def positive_seconds(_instance: Any, field: Any, value: Any) -> None:
-    """A validator: a number of seconds above 0.
-
-    Raises:
-        ValueError: It is something else.
-
-    """
-    if type(value) not in {int, float} or not 0 < value < float("inf"):
-        raise ValueError(f"{field.name} must be a number of seconds above 0; found {value!r}")
-
-
-def true_or_false(_instance: Any, field: Any, value: Any) -> None:
-    """A validator: a bool.
-
-    Raises:
-        ValueError: It is something else.
-
-    """
-    if type(value) is not bool:
-        raise ValueError(f"{field.name} must be True or False; found {value!r}")
 
 
 def is_address(_instance: Any, field: Any, value: Any) -> None:

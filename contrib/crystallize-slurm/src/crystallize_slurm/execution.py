@@ -21,18 +21,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import attrs
 
 from crystallize_core import BasePlugin
+from crystallize_core.option_checks import at_least_one, one_of, positive_seconds, true_or_false
 from crystallize_core.remote import Payload, payload_of, run_chunk, take
 from crystallize_core.schedule import Schedule
-from crystallize_slurm.options import (
-    at_least_one,
-    check_address,
-    mapping_of_names,
-    one_of,
-    positive,
-    true_or_false,
-    usable_folder,
-    word_or_none,
-)
+from crystallize_slurm.options import check_address, mapping_of_names, usable_folder, word_or_none
 
 if TYPE_CHECKING:
     from crystallize_slurm.jobs import Jobs
@@ -87,9 +79,9 @@ class SlurmExecution(BasePlugin):
     qos: str | None = attrs.field(default=None, validator=word_or_none)
     parameters: Mapping[str, Any] = attrs.field(factory=dict, validator=mapping_of_names)
     max_deaths: int = attrs.field(default=3, validator=at_least_one)
-    chunk_seconds: float = attrs.field(default=10.0, validator=positive)
-    poll_seconds: float = attrs.field(default=1.0, validator=positive)
-    connect_timeout: float = attrs.field(default=10.0, validator=positive)
+    chunk_seconds: float = attrs.field(default=10.0, validator=positive_seconds)
+    poll_seconds: float = attrs.field(default=1.0, validator=positive_seconds)
+    connect_timeout: float = attrs.field(default=10.0, validator=positive_seconds)
     progress: bool = attrs.field(default=False, validator=true_or_false)
     address: str | None = attrs.field(default=None, validator=check_address)
 

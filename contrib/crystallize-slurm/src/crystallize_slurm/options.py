@@ -1,4 +1,4 @@
-"""Checks of the options."""
+"""The checks of those options that only `SlurmExecution` has."""
 
 from __future__ import annotations
 
@@ -6,51 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = [
-    "at_least_one",
-    "check_address",
-    "mapping_of_names",
-    "one_of",
-    "positive",
-    "true_or_false",
-    "usable_folder",
-    "word_or_none",
-]
+__all__ = ["check_address", "mapping_of_names", "usable_folder", "word_or_none"]
 
 ADDRESS: Final = re.compile(r"slurm://([\w.,-]+)")
-
-
-def at_least_one(_instance: Any, field: Any, value: Any) -> None:
-    """A validator: an int of at least 1.
-
-    Raises:
-        ValueError: It is something else.
-
-    """
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{field.name} must be an int of at least 1; found {value!r}")
-
-
-def positive(_instance: Any, field: Any, value: Any) -> None:
-    """A validator: a number of seconds above 0.
-
-    Raises:
-        ValueError: It is something else.
-
-    """
-    if type(value) not in (int, float) or not 0 < value < float("inf"):
-        raise ValueError(f"{field.name} must be a number of seconds above 0; found {value!r}")
-
-
-def true_or_false(_instance: Any, field: Any, value: Any) -> None:
-    """A validator: a bool.
-
-    Raises:
-        ValueError: It is something else.
-
-    """
-    if type(value) is not bool:
-        raise ValueError(f"{field.name} must be True or False; found {value!r}")
 
 
 def word_or_none(_instance: Any, field: Any, value: Any) -> None:
@@ -62,16 +20,6 @@ def word_or_none(_instance: Any, field: Any, value: Any) -> None:
     """
     if value is not None and (not isinstance(value, str) or not value.strip()):
         raise ValueError(f"{field.name} must be a name, or None for the default of the cluster; found {value!r}")
-
-
-def one_of(*choices: str | None) -> Any:
-    """A validator that raises `ValueError` for everything but these."""
-
-    def check(_instance: Any, field: Any, value: Any) -> None:
-        if value not in choices:
-            raise ValueError(f"{field.name} must be {' or '.join(map(repr, choices))}; found {value!r}")
-
-    return check
 
 
 def usable_folder(_instance: Any, field: Any, value: Any) -> None:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import attrs
 
 from crystallize_core import BasePlugin
-from crystallize_executors.options import at_least_one, true_or_false
+from crystallize_core.option_checks import at_least_one, true_or_false
+from crystallize_core.progress import Progress
 from crystallize_executors.pending import PendingNumbers
-from crystallize_executors.progress import Progress
 from crystallize_executors.waiting import take
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import attrs
 
 from crystallize_core import BasePlugin
-from crystallize_executors.options import at_least_one, one_of, true_or_false
+from crystallize_core.option_checks import at_least_one, one_of, true_or_false
 from crystallize_executors.processes import ProcessExecution
 from crystallize_executors.threads import ThreadExecution
 

@@ -9,11 +9,12 @@ import attrs
 
 from crystallize_core import BasePlugin
 from crystallize_core.errors import WorkerError
+from crystallize_core.option_checks import at_least_one, one_of, true_or_false
 from crystallize_core.packing import loaded_outcomes
+from crystallize_core.progress import Progress
 from crystallize_core.schedule import Schedule
 from crystallize_executors.budget import share
-from crystallize_executors.options import at_least_one, one_of, true_or_false, worker_count
-from crystallize_executors.progress import Progress
+from crystallize_executors.options import worker_count
 
 if TYPE_CHECKING:
     from crystallize_executors.board import Overdue

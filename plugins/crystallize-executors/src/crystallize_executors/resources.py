@@ -12,10 +12,10 @@ from weakref import WeakKeyDictionary
 import attrs
 
 from crystallize_core import BasePlugin, ResourceRequest, StepOptionError, as_request
+from crystallize_core.option_checks import one_of, true_or_false
 from crystallize_executors.folder_ledger import can_lock, folder_ledger, remove_folder
 from crystallize_executors.granting import EVENT, NAME, Policy, cell_name, surrounding_room
 from crystallize_executors.machine import Machine
-from crystallize_executors.options import one_of, true_or_false
 from crystallize_executors.usage import Usage
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import attrs
 
 from crystallize_core import BasePlugin
-from crystallize_executors.options import true_or_false
+from crystallize_core.option_checks import true_or_false
+from crystallize_core.progress import Progress
 from crystallize_executors.pending import PendingNumbers
-from crystallize_executors.progress import Progress
 
 __all__ = ["SerialExecution"]
 

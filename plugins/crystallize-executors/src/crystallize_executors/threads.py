@@ -12,10 +12,11 @@ from typing import Any, ClassVar, Final
 import attrs
 
 from crystallize_core import BasePlugin
+from crystallize_core.option_checks import at_least_one, true_or_false
+from crystallize_core.progress import Progress
 from crystallize_executors.budget import enter_thread
-from crystallize_executors.options import at_least_one, true_or_false, worker_count
+from crystallize_executors.options import worker_count
 from crystallize_executors.pending import PendingNumbers
-from crystallize_executors.progress import Progress
 from crystallize_executors.waiting import take
 
 __all__ = ["ThreadExecution"]

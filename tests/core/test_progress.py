@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 
-from crystallize_executors import progress
-from crystallize_executors.progress import Progress
+from crystallize_core import progress
+from crystallize_core.progress import Progress
 
 
 class Terminal(io.StringIO):
