@@ -36,6 +36,7 @@ QUESTION_POLLS: Final = 10
 """Slurm is asked at most once in so many looks, and only if a job is silent."""
 CALM_POLLS: Final = 60
 """So often it is asked in any case."""
+CANCEL_ATTEMPTS: Final = 3
 
 
 @attrs.define(eq=False)
@@ -231,8 +232,9 @@ class SlurmJobs(Jobs):
 
     def cancel(self, jobs: Sequence[Job], processes: Sequence[str]) -> None:  # noqa: ARG002 - Slurm knows them
         """One `scancel` for all; `job.cancel()` would be a process for each, and writes on the terminal."""
-        if jobs:
-            asked(["scancel", *(job.id for job in jobs)])
+        attempts = CANCEL_ATTEMPTS if jobs else 0
+        while attempts and asked(["scancel", *(job.id for job in jobs)]) is None:  # a busy controller may not answer
+            attempts -= 1
 
 
 class LocalJobs(Jobs):
