@@ -108,7 +108,11 @@ def run(job):
     body.write_text(script)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     environment = {**os.environ, **own}
-    with Path(named(flags["error"], environment)).open("ab") as log:
+    try:
+        log = Path(named(flags["error"], environment)).open("ab")
+    except OSError:  # cancelled between the queue and its start, and the folder for its log is gone
+        return "CANCELLED by 1000" if (HOME / "jobs" / job / "cancelled").exists() else "FAILED"
+    with log:
         process = subprocess.Popen(["bash", str(body)], env=environment, start_new_session=True, stdout=log, stderr=log)
     warned_at = end - float(flags["signal"].partition("@")[2]) / 60 * minute
     warned = False
