@@ -109,7 +109,7 @@ def run(job):
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     environment = {**os.environ, **own}
     try:
-        log = Path(named(flags["error"], environment)).open("ab")
+        log = Path(named(flags["error"], environment)).open("ab")  # noqa: SIM115 - it is closed below
     except OSError:  # cancelled between the queue and its start, and the folder for its log is gone
         return "CANCELLED by 1000" if (HOME / "jobs" / job / "cancelled").exists() else "FAILED"
     with log:
