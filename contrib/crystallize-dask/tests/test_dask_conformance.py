@@ -20,7 +20,6 @@ def _on_the_cluster(request):
 class TestOnAClusterThatIsThere(ExecutorConformance):
     workers = (2,)
     keeps_workers = True  # the workers are not those of the run, and Dask keeps some threads of its own
-    patience_seconds = 30.0
     timeout_seconds = 120
 
     def executor(self, workers):

@@ -36,7 +36,7 @@ class FakeSlurm:
         lines = [line for line in self.scripts()[0].splitlines() if line.startswith("#SBATCH")]
         return [line.removeprefix("#SBATCH --") for line in lines if "output=" not in line and "error=" not in line]
 
-    def left(self, seconds=30.0):
+    def left(self, seconds=10.0):
         """The jobs that are still there after some seconds."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:

@@ -220,7 +220,7 @@ def test_an_early_stop_cancels_the_jobs_that_still_work(slurm):
 
     result = run(slow, Stop(), replicates=5)
     assert result.metrics.baseline.metrics == {"value": [0]}
-    assert slurm.left(seconds=30) == {}
+    assert slurm.left(seconds=5) == {}
 
 
 def test_a_controller_that_does_not_answer_is_said_at_once(slurm):

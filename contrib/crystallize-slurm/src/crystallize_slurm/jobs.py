@@ -12,6 +12,7 @@ import signal
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -36,7 +37,6 @@ QUESTION_POLLS: Final = 10
 """Slurm is asked at most once in so many looks, and only if a job is silent."""
 CALM_POLLS: Final = 60
 """So often it is asked in any case."""
-CANCEL_ATTEMPTS: Final = 3
 
 
 @attrs.define(eq=False)
@@ -117,7 +117,7 @@ def jobs_on(cluster: str, parameters: Mapping[str, Any], options: SlurmExecution
     return LocalJobs(cluster, parameters, options.poll_seconds)
 
 
-class Jobs:
+class Jobs(ABC):
     """The jobs of a run.
 
     Args:
@@ -186,6 +186,7 @@ class Jobs:
             raise WorkerError(message) from error
         return [Job(name, handle) for name, handle in zip(calls, handles, strict=True)]
 
+    @abstractmethod
     def ended(self, jobs: Sequence[Job], *, asks: bool) -> list[tuple[Job, str]]:
         """Those that do not run any more, each with how it ended.
 
@@ -194,8 +195,8 @@ class Jobs:
             asks: Whether one of them is silent, so that the cluster should be asked soon.
 
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def cancel(self, jobs: Sequence[Job], processes: Sequence[str]) -> None:
         """End these at once.
 
@@ -204,7 +205,6 @@ class Jobs:
             processes: For each, its machine and process; empty if it has not started.
 
         """
-        raise NotImplementedError
 
 
 class SlurmJobs(Jobs):
@@ -232,9 +232,8 @@ class SlurmJobs(Jobs):
 
     def cancel(self, jobs: Sequence[Job], processes: Sequence[str]) -> None:  # noqa: ARG002 - Slurm knows them
         """One `scancel` for all; `job.cancel()` would be a process for each, and writes on the terminal."""
-        attempts = CANCEL_ATTEMPTS if jobs else 0
-        while attempts and asked(["scancel", *(job.id for job in jobs)]) is None:  # a busy controller may not answer
-            attempts -= 1
+        if jobs:
+            asked(["scancel", *(job.id for job in jobs)])
 
 
 class LocalJobs(Jobs):
