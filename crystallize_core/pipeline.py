@@ -11,10 +11,12 @@ from crystallize_core.assets import Assets
 from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY, FrozenContext
 from crystallize_core.dry_run import DryRun
 from crystallize_core.engine.cell import run_chain
-from crystallize_core.engine.drive import Loops, adrive, drive
+from crystallize_core.engine.drive import adrive, drive_alone
 from crystallize_core.engine.graph import run_graph
 from crystallize_core.engine.hooks import HookCalls
+from crystallize_core.engine.kept import KeptPlan
 from crystallize_core.engine.narrator import Debugger, Narrator, post_mortem
+from crystallize_core.engine.observe import Observer
 from crystallize_core.engine.plan import Plan, compile_plan
 from crystallize_core.engine.recorder import Recorder
 from crystallize_core.errors import CrystallizeError, DefinitionError, RunError, did_you_mean
@@ -66,6 +68,7 @@ class Pipeline(PipelineDefinition):
 
     _last: tuple[Mapping[str, Any], ...] = ()
     _policies: HookCalls | None = None
+    _kept: KeptPlan | None = None
 
     # Running ------------------------------------------------------------------------------------------
 
@@ -147,12 +150,9 @@ class Pipeline(PipelineDefinition):
             self._refuse_idle(executor)
             run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
             return self._returned(run, run.run(), debug=debug, raise_on_error=raise_on_error)
-        self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
-        loops = Loops()
-        try:
-            output, records = drive(self._work(data, ctx, verbose, progress, rep, condition, logger, experiment), loops)
-        finally:
-            loops.close()
+        if inputs is not None or context is not None or executor is not None or debug or resume or raise_on_error:
+            self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
+        output, records = drive_alone(self._work(data, ctx, verbose, progress, rep, condition, logger, experiment))
         return (output, [dict(record) for record in records]) if return_provenance else output
 
     async def arun(
@@ -342,8 +342,9 @@ class Pipeline(PipelineDefinition):
     ) -> Awaiting:
         state = _state_of(ctx, rep, condition, logger, self.parameters)
         plan = self._plan_for(experiment, state)
-        narrator = Narrator(len(plan.steps), verbose=verbose, progress=progress, logger=state.logger)
-        observer = Recorder(narrator.tell)
+        observer = Observer()
+        if verbose or progress:
+            observer = Recorder(Narrator(len(plan.steps), verbose=verbose, progress=progress, logger=state.logger).tell)
         try:
             if plan.is_chain:
                 output = yield from run_chain(plan, state, data, array("q"), observer)
@@ -358,27 +359,35 @@ class Pipeline(PipelineDefinition):
         return loaded(output), observer.records
 
     def _plan_for(self, experiment: Any, state: CellState) -> Plan:
-        """A fresh plan, because the code that the steps reach may have changed since the last run."""
-        known = {str(state.values.get(CONDITION_KEY, BASELINE_CONDITION)): frozenset(state.values)}
-        where = "pipeline" if self.name == "pipeline" else f"pipeline {self.name!r}"
-        caching, check_types = self.caching(), self.check_types
+        """The plan of a run with data; a fresh one, unless it is certain that the last one would be made again."""
+        condition, keys = str(state.values.get(CONDITION_KEY, BASELINE_CONDITION)), frozenset(state.values)
         if experiment is not None:
-            hooks, sources = HookCalls(experiment.stack, experiment=experiment), experiment.sources(known)
-            return compile_plan(
-                self.steps, hooks, experiment, sources=sources, caching=caching, where=where, check_types=check_types
-            )
+            hooks, sources = HookCalls(experiment.stack, experiment=experiment), experiment.sources({condition: keys})
+            return self._compiled(hooks, sources, experiment)
+        settings = condition, keys, self.name, self.check_types, *self.cache_settings()
+        kept = self._kept
+        if kept is not None and kept.stands_for(self.steps, settings):
+            return kept.plan
         if self._policies is None:
             # Without an experiment there is nothing to observe; what plugins do around a step still holds.
             self._policies = HookCalls(resolve(), only=POLICIES)
-        hooks, sources = self._policies, Sources(known)
-        return compile_plan(self.steps, hooks, sources=sources, caching=caching, where=where, check_types=check_types)
+        plan = self._compiled(self._policies, Sources({condition: keys}))
+        self._kept = KeptPlan.of(plan, settings)
+        return plan
+
+    def _compiled(self, hooks: HookCalls, sources: Sources, experiment: Any = None) -> Plan:
+        where = "pipeline" if self.name == "pipeline" else f"pipeline {self.name!r}"
+        check_types = self.check_types
+        return compile_plan(
+            self.steps, hooks, experiment, sources=sources, caching=self.caching(), where=where, check_types=check_types
+        )
 
     def get_provenance(self) -> Sequence[Mapping[str, Any]]:
         """The records of the last `run`, one read-only mapping per step."""
         return tuple(MappingProxyType(dict(record)) for record in self._last)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_last": (), "_policies": None}
+        return {**self.__dict__, "_last": (), "_policies": None, "_kept": None}
 
 
 def _state_of(

@@ -171,6 +171,12 @@ class PipelineDefinition:
         store = FileStore(self._cache_folder(), lifetime=limits.ttl(self.cache_ttl)) if self.enable_cache else None
         return Caching(store, is_chosen=self.cache_dir is not None)
 
+    def cache_settings(self) -> tuple[Any, ...]:
+        """Everything that `caching` depends on."""
+        chosen = self.enable_cache, self.cache_dir, self.cache_ttl, self.cache_max_bytes
+        here = os.getcwd() if self.enable_cache else None  # noqa: PTH109 - a path costs as much as all of the rest
+        return *chosen, here, *map(os.environ.get, limits.VARIABLES)
+
     def checkpoints(self) -> Checkpoints | None:
         """The runs that can be resumed; None where none are kept."""
         return Checkpoints(self._cache_folder(), self.name) if self.checkpoint else None

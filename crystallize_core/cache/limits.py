@@ -9,10 +9,12 @@ from typing import Any, Final
 from crystallize_core.errors import DefinitionError
 from crystallize_core.quantities import seconds, size
 
-__all__ = ["MAX_BYTES_VARIABLE", "TTL_VARIABLE", "max_bytes", "ttl"]
+__all__ = ["MAX_BYTES_VARIABLE", "TTL_VARIABLE", "VARIABLES", "max_bytes", "ttl"]
 
 TTL_VARIABLE: Final = "CRYSTALLIZE_CACHE_TTL"
 MAX_BYTES_VARIABLE: Final = "CRYSTALLIZE_CACHE_MAX_BYTES"
+VARIABLES: Final = ("CRYSTALLIZE_CACHE_DIR", TTL_VARIABLE, MAX_BYTES_VARIABLE)
+"""The variables of the environment that say where outputs are cached, and how many of them."""
 
 
 def ttl(said: float | None = None) -> float | None:

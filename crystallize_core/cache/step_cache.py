@@ -76,6 +76,11 @@ class StepCache:
         self._watchers = frozenset(watchers)
         self._warned = False
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether something kept outputs from being cached, so that whoever asks again should begin anew."""
+        return self._warned or any(store.is_broken for store in self._keeps)
+
     def look_up(self, data: Any, state: CellState) -> Lookup:
         """Find the entry of this step for this input in this context.
 

@@ -77,6 +77,11 @@ class EntryStore(ABC):
         self._broken = False
         self.warned: set[str] = set() if beside is None else beside.warned
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether nothing can be written, or something was said about it."""
+        return self._broken or bool(self.warned)
+
     # The place ------------------------------------------------------------------------------------
 
     @property

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from crystallize_core.engine.cell import Awaiting
 
-__all__ = ["Loops", "adrive", "drive"]
+__all__ = ["Loops", "adrive", "drive", "drive_alone"]
 
 
 class Loops:
@@ -125,6 +125,19 @@ def drive(work: Awaiting, loops: Loops, awaitable: Any = None) -> Any:
                 awaitable = work.send(answer)
     except StopIteration as end:
         return end.value
+
+
+def drive_alone(work: Awaiting) -> Any:
+    """The same for what has no event loops yet: where nothing is awaited, none are made."""
+    try:
+        awaitable = next(work)
+    except StopIteration as end:
+        return end.value
+    loops = Loops()
+    try:
+        return drive(work, loops, awaitable)
+    finally:
+        loops.close()
 
 
 async def adrive(work: Awaiting) -> Any:

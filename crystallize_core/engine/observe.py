@@ -44,20 +44,20 @@ class Observer:
 
     def finished(self, planned: PlannedStep, done: StepRun) -> None:
         """A step succeeded; what it wrote is committed."""
-        state = done.ctx._state  # noqa: SLF001 - the engine is who looks behind the view
+        ctx = done.ctx
+        state = ctx._state  # noqa: SLF001 - the engine is who looks behind the view
         metrics_at, artifacts_at, events_at = self._mark
-        record = self._record(planned, done.ctx)
-        record |= {
-            "cache_hit": done.hit,
-            "attempts": done.ctx.attempt,
-            "duration_seconds": done.nanoseconds / 1e9,
-            "artifacts": tuple(artifact.name for artifact in state.artifacts[artifacts_at:]),
-            "events": tuple(event.name for event in state.events[events_at:]),
-        }
-        record["ctx_changes"] |= {
-            "wrote": {key: {"before": None, "after": value} for key, value in _added(done.ctx).items()},
-            "metrics": _recorded(state, metrics_at),
-        }
+        record = self._record(planned, ctx)
+        record["cache_hit"] = done.hit
+        record["attempts"] = ctx.attempt
+        record["duration_seconds"] = done.nanoseconds / 1e9
+        record["artifacts"] = tuple([a.name for a in state.artifacts[artifacts_at:]]) if state.artifacts else ()
+        record["events"] = tuple([event.name for event in state.events[events_at:]]) if state.events else ()
+        changes = record["ctx_changes"]
+        if ctx._stage is not None:  # noqa: SLF001 - as above
+            changes["wrote"] = {key: {"before": None, "after": value} for key, value in _added(ctx).items()}
+        if len(state.metrics) > metrics_at:
+            changes["metrics"] = _recorded(state, metrics_at)
         if self._values:
             record["output"] = done.output
         self.records.append(record)
@@ -82,22 +82,24 @@ class Observer:
         self.records.append(record)
 
     def _record(self, planned: PlannedStep, ctx: StepContext) -> dict[str, Any]:
-        values = ctx._state.values  # noqa: SLF001 - as above
-        filled = {
-            key: values[key] for key in (f.place for f in planned.wired.fills if f.source == "context") if key in values
-        }
-        reads = filled | (ctx._reads or {})  # noqa: SLF001 - as above
+        state = ctx._state  # noqa: SLF001 - as above
+        reads: dict[str, Any] = {}
+        sources = dict(planned.wired.sources)
+        for fill in planned.wired.by_context:
+            if uses_default(fill, state):
+                sources[fill.parameter] = "default"
+            elif fill.place in state.values:
+                reads[fill.place] = state.values[fill.place]
+        if ctx._reads:  # noqa: SLF001 - as above
+            reads |= ctx._reads  # noqa: SLF001 - as above
         record: dict[str, Any] = {
             "step": planned.name,
             "params": dict(planned.step.params),
-            "filled": {
-                fill.parameter: "default" if uses_default(fill, ctx._state) else fill.source  # noqa: SLF001 - as above
-                for fill in planned.wired.fills
-            },
+            "filled": sources,
             "cache_hit": False,
             "ctx_changes": {
-                "reads": {k: v for k, v in reads.items() if v is not ABSENT and k != ALL_KEYS},
-                "missed": tuple(k for k, v in reads.items() if v is ABSENT),
+                "reads": {k: v for k, v in reads.items() if v is not ABSENT and k != ALL_KEYS} if reads else reads,
+                "missed": tuple([k for k, v in reads.items() if v is ABSENT]) if reads else (),
                 "wrote": {},
                 "metrics": {},
             },

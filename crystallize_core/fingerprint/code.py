@@ -46,7 +46,7 @@ from crystallize_core.fingerprint.wrappers import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["code_digest", "code_parts"]
+__all__ = ["MOST_PARTS", "absolute", "attribute_of", "code_digest", "code_parts", "is_project"]
 
 # More parts than any project has: something makes new functions while it is looked at.
 MOST_PARTS: Final = 100_000
@@ -292,7 +292,7 @@ class _Walk:
             home = "builtins"
             if value is _MISSING:
                 return text("missing")
-            if not _is_project(value) and getattr(value, "__name__", "") == chain[0]:
+            if not is_project(value) and getattr(value, "__name__", "") == chain[0]:
                 return text(f"builtins.{chain[0]}")
         return self._follow(value, home, chain)
 
@@ -303,7 +303,7 @@ class _Walk:
         path = ""  # from the first module outside on
         while rest and isinstance(value, types.ModuleType):
             module, name = value, rest.pop(0)
-            value, home = _attribute(module, name), module.__name__
+            value, home = attribute_of(module, name), module.__name__
             path = f"{path or module.__name__}.{name}"
             outside = None if origin_of(module)[0] is Origin.PROJECT else module
             if outside is None:
@@ -312,7 +312,7 @@ class _Walk:
                 return text(f"missing {module_name(module)}.{name}") + self._asked(module)
         if name in _WHEREABOUTS:
             return text(name)
-        if outside is not None and not _is_project(value):
+        if outside is not None and not is_project(value):
             return self._outside(outside, path, value)
         return self._bind(f"constant `{name}`{file_in(home)}", value, tuple(rest))
 
@@ -338,7 +338,7 @@ class _Walk:
         return found + (Encoder()(value) if scalar else b"")
 
     def _import(self, what: Import, rest: tuple[str, ...], space: dict[str, Any]) -> bytes:
-        name = _absolute(what, space)
+        name = absolute(what, space)
         origin, distribution = origin_of_module(name)
         chain = tuple(part for part in (what.attribute, *rest) if part)
         if origin is not Origin.PROJECT and name not in sys.modules:
@@ -353,7 +353,7 @@ class _Walk:
             return text(label)
         if origin is not Origin.PROJECT:
             return self._imported_from_outside(module, name, chain)
-        if what.attribute and _attribute(module, what.attribute) is _MISSING:
+        if what.attribute and attribute_of(module, what.attribute) is _MISSING:
             with contextlib.suppress(Exception):  # it may be a module itself, which the statement imports
                 importlib.import_module(f"{name}.{what.attribute}")
         if what.whole:
@@ -365,22 +365,25 @@ class _Walk:
         distribution = origin_of(module)[1]
         if distribution:
             self._distribution(distribution)
-        value = _attribute(module, chain[0]) if chain else _MISSING
-        if value is not _MISSING and _is_project(value):  # somebody replaced it
+        value = attribute_of(module, chain[0]) if chain else _MISSING
+        if value is not _MISSING and is_project(value):  # somebody replaced it
             return self._follow(module, "", ("", *chain))
         return text(".".join((name, *chain[:1])))
 
 
-def _attribute(module: types.ModuleType, name: str) -> Any:
+def attribute_of(module: types.ModuleType, name: str) -> Any:
+    """What a module has under a name; a submodule counts."""
     found = vars(module).get(name, _MISSING)
     return found if found is not _MISSING else sys.modules.get(f"{module.__name__}.{name}", _MISSING)
 
 
-def _is_project(value: Any) -> bool:
+def is_project(value: Any) -> bool:
+    """Whether a piece of code, or the class of anything else, belongs to the project."""
     return origin_of(value if isinstance(value, CODE_TYPES) else type(value))[0] is Origin.PROJECT
 
 
-def _absolute(what: Import, space: dict[str, Any]) -> str:
+def absolute(what: Import, space: dict[str, Any]) -> str:
+    """The full name of the module that an import statement means."""
     if not what.level:
         return what.module
     package = space.get("__package__") or str(space.get("__name__", "")).rpartition(".")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -112,6 +113,16 @@ class WiredStep:
     def outputs(self) -> tuple[str, ...]:
         """The assets that it makes: those that it declares, else one of its own name."""
         return tuple(self.step.outputs) or (self.name,)
+
+    @functools.cached_property
+    def sources(self) -> Mapping[str, str]:
+        """Where the value of each parameter comes from."""
+        return {fill.parameter: fill.source for fill in self.fills}
+
+    @functools.cached_property
+    def by_context(self) -> tuple[Fill, ...]:
+        """What fills parameters from the context."""
+        return tuple(fill for fill in self.fills if fill.source == "context")
 
     @property
     def all_fills(self) -> tuple[Fill, ...]:

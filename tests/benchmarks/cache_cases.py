@@ -100,6 +100,32 @@ def small():
     }
 
 
+def call():
+    """A hit by one call of a pipeline with one cached step, which sets up a run each time."""
+    data, calls = [1, 2, 3], 500
+    in_files = in_joblib(same)
+    from crystallize import FrozenContext as PeerContext
+    from crystallize import Pipeline as PeerPipeline
+    from crystallize import pipeline_step as peer_step
+    from crystallize_core import Pipeline
+
+    logging.disable(logging.CRITICAL)
+
+    @peer_step(cacheable=True)
+    def step(data, ctx):
+        return same(data)
+
+    ours, theirs = Pipeline([core_step(same)]), PeerPipeline([step()])
+    found = best(
+        {
+            "core": lambda: [ours.run(data) for _ in range(calls)],
+            "joblib": lambda: [in_files(data) for _ in range(calls)],
+            "peer": lambda: [theirs.run(data, PeerContext({})) for _ in range(calls)],
+        }
+    )
+    return {name: value / calls for name, value in found.items()}
+
+
 def numbers():
     import numpy as np
 
@@ -145,7 +171,7 @@ def many():
     return found
 
 
-CASES = {"small": small, "large": large, "chain": chain, "many": many}
+CASES = {"small": small, "call": call, "large": large, "chain": chain, "many": many}
 
 if __name__ == "__main__":
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent]

@@ -57,6 +57,13 @@ def test_a_small_hit(capsys, peers):
     assert all(ratio > 0 for ratio in ratios.values())
 
 
+def test_a_small_hit_by_a_call(capsys, peers):
+    """One call of a pipeline each, with all that is set up for it."""
+    wanted = {("joblib", "core"): (">=", 3), ("peer", "core"): (">=", 4)}
+    ratios = measured(capsys, "call", "Pipeline.run([1, 2, 3])", wanted)
+    assert all(ratio > 0 for ratio in ratios.values())
+
+
 def test_a_large_hit(capsys, peers):
     """100 MB in and out."""
     ratios = measured(
