@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crystallize_core.cli.stack_options import stack_options
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -190,6 +192,7 @@ def _check_step(step: str, entries: Iterable[CachedFile], folder: Path) -> None:
 @click.option("--replicate", type=click.IntRange(min=0), metavar="R", help="Look at this replicate; default 0.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="As for `crystallize run`.")
 @click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="An input of a pipeline, as for `run`.")
+@stack_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def why(
     *,

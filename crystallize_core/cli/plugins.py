@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crystallize_core.cli.stack_options import stack_options
+
 if TYPE_CHECKING:
     from crystallize_core.cli.catalog import Catalog, Entry
 
@@ -19,6 +21,7 @@ def plugins() -> None:
 
 
 @plugins.command("list")
+@stack_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_plugins(*, as_json: bool) -> None:
     """List every installed plugin and executor, and those in local files, and say which are active here.

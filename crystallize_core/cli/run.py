@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import os
 import warnings
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from crystallize_core.cli.stack_options import stack_options
 
 if TYPE_CHECKING:
     from crystallize_core.dry_run import DryRun
@@ -34,12 +35,6 @@ def _check_folder(_: click.Context, __: click.Parameter, path: Path | None) -> P
         message = f"there is no folder {path.absolute().parent}"
         raise click.BadParameter(message)
     return path
-
-
-def _set_profile(_: click.Context, __: click.Parameter, profile: str | None) -> None:
-    """Choose the profile before anything is loaded; workers inherit the environment."""
-    if profile is not None:
-        os.environ["CRYSTALLIZE_PROFILE"] = profile
 
 
 @click.command()
@@ -68,14 +63,7 @@ def _set_profile(_: click.Context, __: click.Parameter, profile: str | None) -> 
     metavar="NAME=VALUE",
     help="Give a pipeline this input; VALUE as for --set. May be repeated.",
 )
-@click.option(
-    "--profile",
-    metavar="P",
-    expose_value=False,
-    is_eager=True,
-    callback=_set_profile,
-    help="Use this profile of the project's configuration.",
-)
+@stack_options
 @click.option(
     "--provenance",
     type=click.Choice(["first", "all", "none"]),

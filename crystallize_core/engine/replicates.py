@@ -16,6 +16,7 @@ from crystallize_core.errors import CrystallizeError, NotSendableError, RunError
 from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 from crystallize_core.pickling import MainByValue, dumped_by_value
 from crystallize_core.stack.files import reload_files, shipped_files
+from crystallize_core.stack.overrides import overrides, take_over
 from crystallize_core.stack.parity import Parity, refuse_another_stack, refuse_other_options
 
 __all__ = ["ReplicateFunction"]
@@ -140,7 +141,7 @@ def _recipe_of(session: Session) -> bytes:
         raise NotSendableError(_what_is_stuck(experiment, error), experiment=experiment.name) from error
     parity = Parity.of(session.experiment.stack)
     # Plain values, so that they can be read where the rest cannot.
-    return pickle.dumps((attrs.asdict(parity), shipped_files(body), body))
+    return pickle.dumps((attrs.asdict(parity), attrs.astuple(overrides()), shipped_files(body), body))
 
 
 def _dumps(value: Any) -> bytes:
@@ -171,9 +172,10 @@ def _rebuilt(recipe: bytes) -> ReplicateFunction:
     session = _sessions.get(key)
     if session is None:
         try:
-            described, files, body = pickle.loads(recipe)  # noqa: S301 - sent by the process that started this worker
+            described, said, files, body = pickle.loads(recipe)  # noqa: S301 - sent by the process that started this worker
             parity = Parity(**described)
             refuse_another_stack(parity)
+            take_over(said)
             reload_files(files)
             experiment, run, provenance = pickle.loads(body)  # noqa: S301 - as above
             refuse_other_options(parity, experiment.stack)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import attrs
 
 from crystallize_core.errors import ConfigurationError, did_you_mean
+from crystallize_core.stack.overrides import overrides
 
 __all__ = ["StackConfig", "find_config", "from_environment", "parse_config"]
 
@@ -47,13 +48,13 @@ def find_config(start: Path | None = None, *, profile: str | None = None) -> Sta
 
     Args:
         start: The folder to begin with.
-        profile: The profile to apply; default `CRYSTALLIZE_PROFILE`.
+        profile: The profile to apply; default that of the command line, else `CRYSTALLIZE_PROFILE`.
 
     Raises:
         ConfigurationError: It cannot be read, or has wrong keys or types; all of them are listed.
 
     """
-    profile = profile or os.environ.get("CRYSTALLIZE_PROFILE") or None
+    profile = profile or overrides().profile or os.environ.get("CRYSTALLIZE_PROFILE") or None
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         own = folder / "crystallize.toml"

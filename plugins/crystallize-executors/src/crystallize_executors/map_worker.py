@@ -14,11 +14,14 @@ from crystallize_core.errors import NotSendableError, RemoteError, describe, saf
 from crystallize_core.packing import dumped
 from crystallize_core.pickling import MainByValue, dumped_by_value
 from crystallize_core.stack.files import reload_files, shipped_files
+from crystallize_core.stack.overrides import overrides, take_over
 from crystallize_executors.gathering import name_of
 from crystallize_executors.map_threads import call_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    Said = tuple[str | None, tuple[str, ...]]
 
 __all__ = ["Call", "Ticket", "function_bytes", "item_bytes", "read_error"]
 
@@ -47,16 +50,18 @@ class Call:
     Args:
         files: The Python files to load first: path and content by the name of the module.
         body: The pickled function.
+        said: What the command line says about stacks, which a file may make when it is loaded.
 
     """
 
-    def __init__(self, files: dict[str, tuple[str, bytes]], body: bytes) -> None:
+    def __init__(self, files: dict[str, tuple[str, bytes]], body: bytes, said: Said) -> None:
+        take_over(said)
         reload_files(files)
-        self._files, self._body = files, body
+        self._files, self._body, self._said = files, body, said
         self._func: Callable[[Any], Any] = pickle.loads(body)  # noqa: S301 - sent by the process that started this one
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Call, (self._files, self._body)
+        return Call, (self._files, self._body, self._said)
 
     def __call__(self, ticket: Ticket) -> tuple[bool, bytes]:
         """Whether it succeeded, and the pickled result or exception."""
@@ -99,7 +104,8 @@ class _Recipe:
     """Pickles to a `Call` that is only made in the worker."""
 
     def __init__(self, files: dict[str, tuple[str, bytes]], body: bytes) -> None:
-        self._call = files, body
+        said = overrides()
+        self._call = files, body, (said.profile, said.options)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Call, self._call
