@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         standalone_context,
     )
     from crystallize_core.datasource import DataSource, ExperimentInput, data_source
+    from crystallize_core.deprecation import PluginDeprecationWarning
     from crystallize_core.errors import (
         ArtifactError,
         ConfigurationError,
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
     from crystallize_core.result import Result
     from crystallize_core.samples import ConditionMetrics, ExperimentMetrics, Row
     from crystallize_core.skipping import Skipped, unless, when
-    from crystallize_core.stack.resolve import PluginWarning
+    from crystallize_core.stack.resolve import PluginWarning, SettingWarning
     from crystallize_core.step import PipelineStep, pipeline_step
     from crystallize_core.stream import ReplicateStream
     from crystallize_core.treatment import Treatment, treatment
@@ -118,6 +119,7 @@ __all__ = [
     "Pipeline",
     "PipelineResult",
     "PipelineStep",
+    "PluginDeprecationWarning",
     "PluginError",
     "PluginOrderError",
     "PluginRecord",
@@ -132,6 +134,7 @@ __all__ = [
     "RunInfo",
     "RunInterrupted",
     "RunRecord",
+    "SettingWarning",
     "Skipped",
     "StackError",
     "StackMismatchError",
@@ -179,6 +182,7 @@ _HOMES = {
         "standalone_context",
     ),
     "datasource": ("DataSource", "ExperimentInput", "data_source"),
+    "deprecation": ("PluginDeprecationWarning",),
     "errors": (
         "ArtifactError",
         "ConfigurationError",
@@ -223,7 +227,7 @@ _HOMES = {
     "result": ("Result",),
     "samples": ("ConditionMetrics", "ExperimentMetrics", "Row"),
     "skipping": ("Skipped", "unless", "when"),
-    "stack.resolve": ("PluginWarning",),
+    "stack.resolve": ("PluginWarning", "SettingWarning"),
     "step": ("PipelineStep", "pipeline_step"),
     "stream": ("ReplicateStream",),
     "treatment": ("Treatment", "treatment"),

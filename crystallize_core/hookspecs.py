@@ -37,9 +37,17 @@ if TYPE_CHECKING:
     from crystallize_core.context import Event, FrozenContext
     from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 
-__all__ = ["ANSWERING", "HOOKS", "PROJECT", "UNWINDING", "hookimpl", "hookspec"]
+__all__ = ["ANSWERING", "CONTRACT", "CORES", "HOOKS", "PROJECT", "UNWINDING", "hookimpl", "hookspec"]
 
 PROJECT: Final = "crystallize"
+CORES: Final[Mapping[str, str]] = {"1.0": "0.1.0"}
+"""The versions of this contract that are kept, the oldest first, and the first crystallize-core that has each."""
+CONTRACT: Final = "1.0"
+"""The version of this contract. It grows by one behind the dot when something is added, before it when something goes.
+
+A plugin says which one it was written for: `contract = "1.0"`, an attribute of its class or its module. One that does
+not say so was written for the oldest.
+"""
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a function or method as the implementation of the hook of its name."""

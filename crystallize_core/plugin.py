@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+import copy
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,6 +27,9 @@ class BasePlugin:
         plugin_name: The name of the plugin in stacks, messages and records; default the name of its
             entry point, else of its class. Name it as the entry point, so that an instance made in
             Python replaces the installed one.
+        contract: The version of the hooks that the plugin was written for, such as "1.0"
+            (`crystallize_core.hookspecs.CONTRACT`); None means the oldest. A core that has only an older one refuses
+            the plugin and says what to install.
         essential: Whether a failing hook fails the cell or the run (the default); an observer says
             False, and is switched off and noted instead.
         before, after: Names of plugins that this one comes before or after in the stack; `"*"` stands
@@ -38,6 +42,7 @@ class BasePlugin:
     """
 
     plugin_name: ClassVar[str | None] = None
+    contract: ClassVar[str | None] = None
     essential: ClassVar[bool] = True
     watches_generators: ClassVar[bool] = False
     before: ClassVar[tuple[str, ...]] = ()
@@ -48,6 +53,17 @@ class BasePlugin:
     def autoload(cls) -> BasePlugin:
         """The instance that is used where the plugin is merely installed and nobody named it."""
         return cls()
+
+    def named(self, name: str) -> Self:
+        """A copy of this plugin under another name, for a second one in the same stack.
+
+        Args:
+            name: The name in the stack, in messages and records.
+
+        """
+        other = copy.copy(self)
+        object.__setattr__(other, "plugin_name", name)  # also where the class is frozen
+        return other
 
     def unneeded_hooks(self, experiment: Any) -> Collection[str]:  # noqa: ARG002 - for those that override it
         """The hooks of this plugin that a run of this experiment has no use for, which then cost it nothing.

@@ -13,12 +13,14 @@ import pluggy
 from crystallize_core import hookspecs
 from crystallize_core.errors import PluginError
 from crystallize_core.stack.checking import hooks_of, is_executor
+from crystallize_core.stack.instances import give_name
 from crystallize_core.stack.order import Constraint, ordered
 
 if TYPE_CHECKING:
     from crystallize_core.outcome import Note
+    from crystallize_core.stack.config import StackConfig
 
-__all__ = ["ActivePlugin", "Skipped", "Stack"]
+__all__ = ["ActivePlugin", "Skipped", "Stack", "constraints"]
 
 
 @attrs.frozen
@@ -30,6 +32,7 @@ class ActivePlugin:
         plugin: The object.
         origin: Where it came from: `entry point`, `argument`, or the path of a local file.
         distribution, version: What it was installed with; None for a local one.
+        alias_of: The plugin that it is an instance of, where it has another name; else None.
 
     """
 
@@ -38,6 +41,7 @@ class ActivePlugin:
     origin: str
     distribution: str | None = None
     version: str | None = None
+    alias_of: str | None = None
 
     @property
     def essential(self) -> bool:
@@ -80,8 +84,10 @@ class Stack:
         plugins: The plugins in the order of the project's list.
         skipped: What is installed and not used, for reports.
         disabled: The names that are to be left out, whether or not there are plugins of that name.
+        config: What it was made by, and who said what.
 
     Attributes:
+        config: As above; None in a worker, which has its stack from the coordinator.
         switched_off: The observers that failed when they were attached in this process.
 
     Raises:
@@ -91,13 +97,18 @@ class Stack:
     """
 
     def __init__(
-        self, plugins: Sequence[ActivePlugin], skipped: Sequence[Skipped] = (), disabled: Collection[str] = ()
+        self,
+        plugins: Sequence[ActivePlugin],
+        skipped: Sequence[Skipped] = (),
+        disabled: Collection[str] = (),
+        config: StackConfig | None = None,
     ) -> None:
         by_name = _by_name(plugins)
-        names = ordered(list(by_name), {name: plugin.constraint for name, plugin in by_name.items()})
+        names = ordered(list(by_name), constraints(plugins))
         self.plugins = tuple(by_name[name] for name in names)
         self.skipped = tuple(skipped)
         self.disabled = frozenset(disabled)
+        self.config = config
         self.switched_off: list[Note] = []
         self.manager = _Manager()
         self._refuse_two_executors()
@@ -141,7 +152,8 @@ class Stack:
         for entry in self.plugins:
             is_module = isinstance(entry.plugin, ModuleType)
             plugin = entry.plugin.__name__ if is_module else entry.plugin
-            recipe.append((entry.name, plugin, is_module, entry.origin, entry.distribution, entry.version))
+            is_named = not is_module and "plugin_name" in getattr(plugin, "__dict__", {})
+            recipe.append((is_module, is_named, attrs.astuple(attrs.evolve(entry, plugin=plugin), recurse=False)))
         return _rebuilt, (recipe, self.disabled)
 
 
@@ -156,13 +168,33 @@ def _by_name(plugins: Sequence[ActivePlugin]) -> dict[str, ActivePlugin]:
     return found
 
 
-def _rebuilt(
-    recipe: list[tuple[str, Any, bool, str, str | None, str | None]], disabled: frozenset[str] = frozenset()
-) -> Stack:
+def constraints(plugins: Sequence[ActivePlugin]) -> dict[str, Constraint]:
+    """What each plugin says about its place, where the name of a plugin stands for its other instances, too."""
+    instances: dict[str, list[ActivePlugin]] = {}
+    for plugin in plugins:
+        if plugin.alias_of is not None:
+            instances.setdefault(plugin.alias_of, []).append(plugin)
+
+    def meant(plugin: ActivePlugin, names: tuple[str, ...]) -> tuple[str, ...]:
+        kind = plugin.alias_of or plugin.name
+        others = [other.name for name in names if name != kind for other in instances.get(name, ())]
+        return (*names, *others)
+
+    return {
+        plugin.name: Constraint(meant(plugin, plugin.constraint.before), meant(plugin, plugin.constraint.after))
+        for plugin in plugins
+    }
+
+
+def _rebuilt(recipe: list[tuple[bool, bool, tuple[Any, ...]]], disabled: frozenset[str] = frozenset()) -> Stack:
     plugins = []
-    for name, plugin, is_module, origin, distribution, version in recipe:
-        found = importlib.import_module(plugin) if is_module else plugin
-        plugins.append(ActivePlugin(name, found, origin, distribution, version))
+    for is_module, is_named, fields in recipe:
+        entry = ActivePlugin(*fields)
+        if is_module:
+            entry = attrs.evolve(entry, plugin=importlib.import_module(entry.plugin))
+        elif is_named:
+            give_name(entry.plugin, entry.name)  # not every class pickles what is no field of it
+        plugins.append(entry)
     return Stack(plugins, disabled=disabled)
 
 

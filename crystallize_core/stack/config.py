@@ -10,11 +10,20 @@ from typing import Any, Final
 import attrs
 
 from crystallize_core.errors import ConfigurationError, did_you_mean
+from crystallize_core.stack.origins import Key, Kind, Origin, Trace
 from crystallize_core.stack.overrides import overrides
 
-__all__ = ["StackConfig", "find_config", "from_environment", "parse_config"]
+__all__ = [
+    "Environment",
+    "StackConfig",
+    "find_config",
+    "from_environment",
+    "look_for_config",
+    "names_in",
+    "parse_config",
+]
 
-_LISTS: Final = ("extends", "plugins", "disable")
+_LISTS: Final = ("extends", "plugins", "disable", "allow")
 _KEYS: Final = (*_LISTS, "executor", "options", "profiles")
 
 
@@ -24,13 +33,16 @@ class StackConfig:
 
     Attributes:
         plugins: Names of installed plugins and paths of local files, in the order of wrapping; None
-            where the project does not say, which means every installed plugin.
+            where the project does not say, which means every installed plugin. `NAME as OTHER` is one more
+            instance of a plugin.
         disable: Names that are left out.
         executor: The name of an executor, or None.
         options: Options by plugin name.
         extends: Names of stacks that distributions ship, the basis of this one.
+        allow: The distributions that may be used; None where all may.
         folder: What local paths are relative to.
         source: Where this was read, for messages; None where there is no configuration.
+        trace: Who said what.
 
     """
 
@@ -39,8 +51,10 @@ class StackConfig:
     executor: str | None = None
     options: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
     extends: tuple[str, ...] = ()
+    allow: tuple[str, ...] | None = None
     folder: Path = attrs.field(factory=Path.cwd)
     source: str | None = None
+    trace: Trace = attrs.field(factory=Trace, eq=False, repr=False)
 
 
 def find_config(start: Path | None = None, *, profile: str | None = None) -> StackConfig:
@@ -54,22 +68,48 @@ def find_config(start: Path | None = None, *, profile: str | None = None) -> Sta
         ConfigurationError: It cannot be read, or has wrong keys or types; all of them are listed.
 
     """
-    profile = profile or overrides().profile or os.environ.get("CRYSTALLIZE_PROFILE") or None
+    config, problems = look_for_config(start, profile=profile)
+    _refuse(config.source or "the stack", problems)
+    return config
+
+
+def look_for_config(start: Path | None = None, *, profile: str | None = None) -> tuple[StackConfig, list[str]]:
+    """The same, where what is wrong with it is told together with what else is wrong.
+
+    Returns:
+        What can be used of it, and what is wrong with the rest.
+
+    Raises:
+        ConfigurationError: It cannot be read at all.
+
+    """
+    chosen = _chosen_profile(profile)
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         own = folder / "crystallize.toml"
         if own.is_file():
-            return parse_config(_read(own), str(own), folder, profile=profile)
+            return _Table(str(own), folder, own).read(_read(own), chosen)
         project = folder / "pyproject.toml"
         if project.is_file():
             tools = _read(project).get("tool")
             table = tools.get("crystallize") if isinstance(tools, Mapping) else None
             if table is not None:
-                return parse_config(table, f"{project} [tool.crystallize]", folder, profile=profile)
-    if profile is not None:
-        message = f"profile {profile!r} was asked for, but no configuration was found from {here} upwards"
+                source = f"{project} [tool.crystallize]"
+                return _Table(source, folder, project, ("tool", "crystallize")).read(table, chosen)
+    if chosen is not None:
+        message = f"profile {chosen[0]!r} was asked for, but no configuration was found from {here} upwards"
         raise ConfigurationError(message)
-    return StackConfig(folder=here)
+    return StackConfig(folder=here), []
+
+
+def _chosen_profile(profile: str | None) -> tuple[str, Origin] | None:
+    if profile:
+        return profile, Origin("argument", "profile= in Python")
+    if said := overrides().profile:
+        return said, Origin("command line", "--profile")
+    if said := os.environ.get("CRYSTALLIZE_PROFILE"):
+        return said, Origin("environment", "environment variable CRYSTALLIZE_PROFILE")
+    return None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -82,45 +122,99 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigurationError(message) from error
 
 
-def parse_config(table: Mapping[str, Any], source: str, folder: Path, *, profile: str | None = None) -> StackConfig:
-    """The configuration that a table says, with a profile applied.
+def parse_config(table: Mapping[str, Any], source: str, folder: Path) -> StackConfig:
+    """The configuration that the table of a shipped stack says.
 
     Raises:
         ConfigurationError: Wrong keys or types; all of them are listed.
 
     """
-    if not isinstance(table, Mapping):
-        message = f"{source}: expected a table, found {table!r}"
-        raise ConfigurationError(message)
-    problems = _problems(table, "")
-    profiles = table.get("profiles", {}) if isinstance(table.get("profiles", {}), Mapping) else {}
-    for name, values in profiles.items():
-        problems += (
-            _problems(values, f"profiles.{name}.")
-            if isinstance(values, Mapping)
-            else [f"profiles.{name}: expected a table"]
-        )
-    if profile is not None and profile not in profiles:
-        problems.append(
-            f"there is no profile {profile!r}; {did_you_mean(profile, profiles, listing='the profiles are')}"
-        )
+    config, problems = _Table(source, folder).read(table, None)
+    if config.allow is not None:
+        problems.append("allow: only a project says which distributions it allows")
+    _refuse(source, problems)
+    return config
+
+
+def _refuse(source: str, problems: list[str]) -> None:
     if problems:
         raise ConfigurationError(f"{source}:" + "".join(f"\n  {problem}" for problem in problems))
-    base = _merged(table, profiles[profile]) if profile is not None else table
-    plugins = base.get("plugins")
-    return StackConfig(
-        plugins=None if plugins is None else tuple(plugins),
-        disable=tuple(base.get("disable", ())),
-        executor=base.get("executor"),
-        options=base.get("options", {}),
-        extends=tuple(base.get("extends", ())),
-        folder=folder,
-        source=source if profile is None else f"{source}, profile {profile!r}",
-    )
 
 
-def _problems(table: Mapping[str, Any], path: str) -> list[str]:
+@attrs.frozen
+class _Table:
+    """A table on its way to a configuration: where it was read.
+
+    Attributes:
+        source: Where it was read, for messages.
+        folder: What local paths are relative to.
+        file: The file, where it is one; else a distribution ships it.
+        root: The table of the file.
+
+    """
+
+    source: str
+    folder: Path
+    file: Path | None = None
+    root: Key = ()
+
+    def read(self, table: Any, profile: tuple[str, Origin] | None) -> tuple[StackConfig, list[str]]:
+        """What can be used of it with the profile applied, and what is wrong with the rest."""
+        if not isinstance(table, Mapping):
+            message = f"{self.source}: expected a table, found {table!r}"
+            raise ConfigurationError(message)
+        problems, base = _checked(table, "")
+        profiles = table.get("profiles", {}) if isinstance(table.get("profiles", {}), Mapping) else {}
+        usable = {}
+        for name, values in profiles.items():
+            if isinstance(values, Mapping):
+                found, usable[name] = _checked(values, f"profiles.{name}.")
+                problems += found
+            else:
+                problems.append(f"profiles.{name}: expected a table")
+        if profile is not None and profile[0] not in profiles:
+            hint = did_you_mean(profile[0], profiles, listing="the profiles are")
+            problems.append(f"there is no profile {profile[0]!r}; {hint}")
+        return self._config(base, usable, profile), problems
+
+    def _config(
+        self, base: Mapping[str, Any], profiles: Mapping[str, Any], profile: tuple[str, Origin] | None
+    ) -> StackConfig:
+        trace = Trace()
+        self._trace(trace, base, "stack" if self.file is None else "file", ())
+        source = self.source
+        if profile is not None and profile[0] in profiles:
+            name = profile[0]
+            source = f"{source}, profile {name!r}"
+            trace.replace(("profile",), *profile)
+            self._trace(trace, profiles[name], "profile", ("profiles", name))
+            base = _merged(base, profiles[name])
+        return StackConfig(
+            plugins=None if base.get("plugins") is None else tuple(base["plugins"]),
+            disable=tuple(base.get("disable", ())),
+            executor=base.get("executor"),
+            options=base.get("options", {}),
+            extends=tuple(base.get("extends", ())),
+            allow=None if base.get("allow") is None else tuple(base["allow"]),
+            folder=self.folder,
+            source=source,
+            trace=trace,
+        )
+
+    def _trace(self, trace: Trace, table: Mapping[str, Any], kind: Kind, path: Key) -> None:
+        for key, value in table.items():
+            if key != "options":
+                trace.replace((key,), value, Origin(kind, self.source, (*path, key), self.file, self.root))
+        for plugin, options in table.get("options", {}).items():
+            for option, value in options.items():
+                place = ("options", plugin, option)
+                trace.replace(place, value, Origin(kind, self.source, (*path, *place), self.file, self.root))
+
+
+def _checked(table: Mapping[str, Any], path: str) -> tuple[list[str], dict[str, Any]]:
+    """What is wrong with a table or a profile of it, and the rest of it."""
     problems = []
+    usable: dict[str, Any] = {}
     keys = _KEYS if not path else _KEYS[:-1]  # a profile has no profiles
     for key, value in table.items():
         if key not in keys:
@@ -132,12 +226,15 @@ def _problems(table: Mapping[str, Any], path: str) -> list[str]:
         elif key in ("options", "profiles") and not isinstance(value, Mapping):
             problems.append(f"{path}{key}: expected a table, found {value!r}")
         elif key == "options":
+            usable[key] = {name: options for name, options in value.items() if isinstance(options, Mapping)}
             problems += [
                 f"{path}options.{name}: expected a table, found {options!r}"
                 for name, options in value.items()
-                if not isinstance(options, Mapping)
+                if name not in usable[key]
             ]
-    return problems
+        elif key != "profiles":
+            usable[key] = value
+    return problems, usable
 
 
 def _merged(table: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,11 +247,24 @@ def _merged(table: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, A
 
 @attrs.frozen
 class Environment:
-    """What the environment variables say: `CRYSTALLIZE_DISABLE`, `_AUTOLOAD` and `_STRICT`."""
+    """What the environment variables say.
+
+    Attributes:
+        disable: `CRYSTALLIZE_DISABLE`: names that are left out, too.
+        autoload: `CRYSTALLIZE_AUTOLOAD`: whether anything but what was passed in Python counts.
+        strict: `CRYSTALLIZE_STRICT`: whether an installed plugin that is broken is an error.
+        plugins, executor, allow: `CRYSTALLIZE_PLUGINS`, `_EXECUTOR` and `_ALLOW`: instead of what the project says.
+        options: The variables `CRYSTALLIZE_<PLUGIN>__<OPTION>`, by their names.
+
+    """
 
     disable: tuple[str, ...] = ()
     autoload: bool = True
     strict: bool = False
+    plugins: tuple[str, ...] | None = None
+    executor: str | None = None
+    allow: tuple[str, ...] | None = None
+    options: Mapping[str, str] = attrs.field(factory=dict, repr=False)  # some may be secret
 
 
 def from_environment() -> Environment:
@@ -164,10 +274,21 @@ def from_environment() -> Environment:
         ConfigurationError: One of them is neither on nor off.
 
     """
-    disable = tuple(name.strip() for name in os.environ.get("CRYSTALLIZE_DISABLE", "").split(",") if name.strip())
+    variables = {name: text for name, text in os.environ.items() if name.startswith("CRYSTALLIZE_")}
     return Environment(
-        disable, _switch("CRYSTALLIZE_AUTOLOAD", default=True), _switch("CRYSTALLIZE_STRICT", default=False)
+        disable=names_in(variables.get("CRYSTALLIZE_DISABLE", "")),
+        autoload=_switch("CRYSTALLIZE_AUTOLOAD", default=True),
+        strict=_switch("CRYSTALLIZE_STRICT", default=False),
+        plugins=names_in(variables.get("CRYSTALLIZE_PLUGINS", "")) or None,
+        executor=variables.get("CRYSTALLIZE_EXECUTOR", "").strip() or None,
+        allow=names_in(variables.get("CRYSTALLIZE_ALLOW", "")) or None,
+        options={name: text for name, text in sorted(variables.items()) if "__" in name},
     )
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """The names in a text that separates them by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _switch(variable: str, *, default: bool) -> bool:

@@ -10,13 +10,14 @@ import attrs
 
 from crystallize_core.errors import PluginError, describe
 
-__all__ = ["EXECUTORS", "PLUGINS", "STACKS", "Installed", "installed"]
+__all__ = ["EXECUTORS", "PLUGINS", "STACKS", "Installed", "installed", "normalized"]
 
 PLUGINS: Final = "crystallize.plugins"
 EXECUTORS: Final = "crystallize.executors"
 STACKS: Final = "crystallize.stacks"
 STEPS: Final = "crystallize.steps"
 COMMANDS: Final = "crystallize.commands"
+_ON_CORE: Final = re.compile(r"crystallize[-_.]core\s*\(?([^;)\[]*)", re.IGNORECASE)
 
 
 @attrs.frozen
@@ -50,6 +51,15 @@ class Installed:
             message = f"plugin {self.name!r} ({self.value}) cannot be imported: {describe(error)}"
             raise PluginError(message, distribution=f"{self.distribution} {self.version}", plugin=self.name) from error
 
+    def bound_on_core(self) -> str:
+        """What its distribution says that it needs of crystallize-core, such as `>=0.3,<1`; empty if nothing."""
+        try:
+            needed = list(self.entry_point.dist.requires or ())
+        except Exception:  # noqa: BLE001 - broken metadata of a stranger must not stop us
+            return ""
+        found = [_ON_CORE.match(text) for text in needed]
+        return next((match[1].replace(" ", "") for match in found if match is not None), "")
+
 
 def installed(group: str) -> list[Installed]:
     """The entry points of a group, sorted by name and distribution, not by the order of the file system."""
@@ -69,7 +79,7 @@ def _entry_points(group: str) -> Iterable[Any]:
         return list(entry_points(group=group))
     except Exception:  # noqa: BLE001 - one distribution with a damaged file must not hide all others
         first = {
-            _normalized(_name(found)): found for found in reversed(list(distributions()))
+            normalized(_name(found)): found for found in reversed(list(distributions()))
         }  # the first on the path wins
         return [point for distribution in first.values() for point in _of_one(distribution, group)]
 
@@ -81,7 +91,8 @@ def _of_one(distribution: Any, group: str) -> list[Any]:
         return []
 
 
-def _normalized(name: str) -> str:
+def normalized(name: str) -> str:
+    """The name of a distribution as package indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

@@ -35,26 +35,66 @@ __all__ = ["build", "check_value", "error_of", "nested", "problems", "values_of"
 T = TypeVar("T")
 
 
-def build(plugin_class: type[T], values: Mapping[str, Any], *, where: str) -> T:
+def build(
+    plugin_class: type[T],
+    values: Mapping[str, Any],
+    *,
+    where: str,
+    places: Mapping[str, str] = types.MappingProxyType({}),
+) -> T:
     """An instance made from a table of options.
+
+    Args:
+        plugin_class: The class.
+        values: The options.
+        where: The path of the table.
+        places: By option, where else than below `where` it was said.
 
     Raises:
         ConfigurationError: It lists every problem, each with its path below `where`.
 
     """
     instance, found = _made(plugin_class, values, where, secret=False)
+    found = _placed(found, where, places)
     if found:
         raise error_of(where, found) from next((p.cause for p in found if p.cause is not None), None)
     return typing.cast("T", instance)
 
 
-def problems(plugin_class: type, values: Mapping[str, Any], *, where: str) -> list[str]:
+def problems(
+    plugin_class: type,
+    values: Mapping[str, Any],
+    *,
+    where: str,
+    places: Mapping[str, str] = types.MappingProxyType({}),
+    known: Mapping[str, Any] = types.MappingProxyType({}),
+) -> list[str]:
     """What `build` would find wrong, without running the constructor, so without what only that refuses.
 
     Import strings are imported and tables inside the options are made, as validators may look at them.
+
+    Args:
+        plugin_class, values, where, places: As for `build`.
+        known: The options of which it is known that they are wrong.
+
     """
     given, found = _read(plugin_class, values, where, dry=False, secret=False)
-    return [str(problem) for problem in _with_refusals(plugin_class, given, found, where)]
+    given = {name: value for name, value in given.items() if name not in known}
+    found = {name: listed for name, listed in found.items() if name not in known}
+    return [str(problem) for problem in _placed(_with_refusals(plugin_class, given, found, where), where, places)]
+
+
+def _placed(found: list[Problem], where: str, places: Mapping[str, str]) -> list[Problem]:
+    """The problems with the paths of the places where the values were said."""
+    placed = []
+    for problem in found:
+        path = problem.path
+        for name, place in places.items():
+            start = as_path(where, name)
+            if path == start or path.startswith((f"{start}.", f"{start}[")):
+                path = place + path.removeprefix(start)
+        placed.append(attrs.evolve(problem, path=path))
+    return placed
 
 
 def check_value(value: Any, annotation: Any, *, where: str) -> list[str]:

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import attrs
 
-from crystallize_core.errors import ConfigurationError, PluginError, StackError, describe, did_you_mean, warn_caller
-from crystallize_core.hookspecs import PROJECT
-from crystallize_core.plugin import BasePlugin
+from crystallize_core.errors import ConfigurationError, PluginError, StackError, did_you_mean, warn_caller
 from crystallize_core.stack import discovery
+from crystallize_core.stack.allowing import NOT_ALLOWED, Allowance, Shelf
+from crystallize_core.stack.assigned import Assignments
 from crystallize_core.stack.attached import ActivePlugin, Skipped, Stack
-from crystallize_core.stack.checking import hooks_of, is_executor, plugin_name
-from crystallize_core.stack.config import Environment, StackConfig, find_config, from_environment, parse_config
-from crystallize_core.stack.discovery import Installed, installed
+from crystallize_core.stack.checking import plugin_name
+from crystallize_core.stack.config import Environment, StackConfig, from_environment, look_for_config
+from crystallize_core.stack.contract import warn_of_deprecated
+from crystallize_core.stack.discovery import Installed
 from crystallize_core.stack.files import load_file
-from crystallize_core.stack.options import build, problems
+from crystallize_core.stack.instances import Listed, is_path, listed
+from crystallize_core.stack.layers import effective, owners
+from crystallize_core.stack.making import Order, check_executor, plugins_in
+from crystallize_core.stack.missing import no_executor, not_installed
+from crystallize_core.stack.origins import Origin
+from crystallize_core.stack.overrides import overrides
+from crystallize_core.stack.passed import passed_plugins
 
-__all__ = ["PluginWarning", "is_path", "resolve"]
+__all__ = ["PluginWarning", "SettingWarning", "Survey", "is_path", "resolve", "survey"]
 
-STANDARD_EXECUTORS = ("async", "parallel", "process", "serial", "thread")
-"""What crystallize-executors ships, for the message of those who lack it."""
+CORE_PARTS = ("cache",)
+"""What `disable` can leave out besides plugins."""
 
 
 class PluginWarning(UserWarning):
     """An installed plugin could not be used and was skipped; the message says which and why."""
+
+
+class SettingWarning(UserWarning):
+    """Something that the environment or the command line says has no effect; the message says what and why."""
 
 
 def resolve(
@@ -45,7 +54,7 @@ def resolve(
         given: Plugin objects that were passed in Python; each replaces the installed one of its name.
         autoload: Whether the project's configuration and what is installed count at all.
         executor: The executor to use, by name or as an object, instead of the configured one.
-        config: Default: what `find_config` finds.
+        config: Default: what is found from the current folder upwards.
         environment: Default: the environment variables of this process.
 
     Raises:
@@ -53,308 +62,346 @@ def resolve(
             cannot be used is skipped with a `PluginWarning`, unless `CRYSTALLIZE_STRICT` is on.
 
     """
-    environment = environment or from_environment()
-    if not (autoload and environment.autoload):
-        config = StackConfig(plugins=(), folder=Path.cwd())
-    resolver = _Resolver(config or find_config(), environment)
+    resolver = _Resolver.here(autoload=autoload, config=config, environment=environment)
     return resolver.stack(list(given), executor)
+
+
+@attrs.frozen
+class Survey:
+    """What a stack would be made of, also where something is wrong with it.
+
+    Attributes:
+        config: What counts, and who said it.
+        plugins: What can be used; in the order of the stack where there is one.
+        skipped: What cannot be used or is left out, with the reason.
+        problems: Why an experiment that is made here would be refused; empty if it would not.
+
+    """
+
+    config: StackConfig
+    plugins: tuple[ActivePlugin, ...]
+    skipped: tuple[Skipped, ...]
+    problems: tuple[str, ...]
+
+
+def survey(*, config: StackConfig | None = None, environment: Environment | None = None) -> Survey:
+    """Look at everything that an experiment which is made here would get; what is wrong is listed, not raised.
+
+    Args:
+        config, environment: As for `resolve`.
+
+    Raises:
+        ConfigurationError: The configuration or a variable cannot be read at all.
+
+    """
+    resolver = _Resolver.here(autoload=True, config=config, environment=environment, goes_on=True)
+    return resolver.survey()
 
 
 @attrs.define
 class _Resolver:
+    """One resolution.
+
+    Attributes:
+        config: What counts of what was said.
+        environment: What the environment says.
+        texts: Options that came as text.
+        shelf: What is installed.
+        asked_off: What the environment and the command line leave out, even of what was passed in Python.
+        goes_on: Whether what was named and is broken is noted, where otherwise it would be raised.
+        is_open: Whether more counts than what was passed in Python.
+        unsound: Whether the configuration has mistakes, so that nothing is imported: it may name too much.
+        unread: Whether a local file was not looked at, and it is not known what is in it.
+        idle: What has no effect, in words.
+        skipped: What is not used, and why.
+        listed: What the list of plugins has, whether or not it is there.
+        named: The names of plugins of local files.
+
+    """
+
     config: StackConfig
     environment: Environment
+    texts: Assignments
+    shelf: Shelf
+    problems: list[str]
+    asked_off: frozenset[str]
+    goes_on: bool = False
+    is_open: bool = True
+    unsound: bool = False
+    unread: bool = False
+    idle: list[str] = attrs.field(factory=list)
     skipped: list[Skipped] = attrs.field(factory=list)
-    problems: list[str] = attrs.field(factory=list)
     refused: ConfigurationError | None = None
+    listed: set[str] = attrs.field(factory=set)
     named: set[str] = attrs.field(factory=set)
-    _read: dict[str, list[Installed]] = attrs.field(factory=dict)
+
+    @classmethod
+    def here(
+        cls, *, autoload: bool, config: StackConfig | None, environment: Environment | None, goes_on: bool = False
+    ) -> _Resolver:
+        """With what the environment and the command line of this process say."""
+        environment = environment or from_environment()
+        problems: list[str] = []
+        is_open = autoload and environment.autoload
+        if not is_open:
+            config = StackConfig(plugins=(), folder=Path.cwd())
+            environment = Environment(environment.disable, strict=environment.strict, allow=environment.allow)
+        elif config is None:
+            config, problems = look_for_config()
+        unsound = bool(problems)
+        config = attrs.evolve(config, trace=config.trace.copy(), extends=() if unsound else config.extends)
+        texts = Assignments(environment.options, overrides().options)
+        told = texts.settings if is_open else {k: v for k, v in texts.settings.items() if k in ("disable", "allow")}
+        shelf = Shelf(Allowance.of(config, environment, told.get("allow")))
+        problems += texts.problems
+        config = effective(config, environment, told, shelf, problems)
+        off = frozenset(
+            name for said in config.trace.told(("disable",)) if _is_outside(said.origin) for name in said.value
+        )
+        return cls(config, environment, texts, shelf, problems, off, goes_on, is_open, unsound)
 
     def stack(self, given: list[Any], executor: Any) -> Stack:
-        config = self._extended(self.config)
-        if executor is not None and not isinstance(executor, str):
-            _check_executor(executor, plugin_name(executor)[0])
-            given = [*given, executor]
-        passed = self._passed(given)
-        taken = {plugin.name for plugin in passed}
-        disabled = {*config.disable, *self.environment.disable}
-        found = self._installed_or_named(config, taken, disabled)
-        if executor is not None:  # it takes the place of whatever the project has
-            found = [plugin for plugin in found if not plugin.is_executor]
-        chosen = executor if isinstance(executor, str) else config.executor
-        if isinstance(executor, str):
-            passed = [plugin for plugin in passed if not plugin.is_executor]
-        if chosen is not None and not any(plugin.is_executor for plugin in passed):
-            found += self._executor(chosen, config)
-        self._check_option_tables(config, {plugin.name for plugin in (*found, *passed)})
+        """The stack.
+
+        Raises:
+            StackError: What was asked for cannot be used; everything that is wrong with configurations is listed.
+
+        """
+        plugins, passed = self._everything(given, executor)
         if self.problems:
-            where = config.source or "the stack"
+            where = self.config.source or "the stack"
             message = f"{where}:" + "".join(f"\n  {problem}" for problem in self.problems)
             raise ConfigurationError(message) from (self.refused and self.refused.__cause__)
-        self._report()
-        return Stack([*found, *passed], self.skipped, disabled)
+        stack = Stack(plugins, self.skipped, self.config.disable, self.config)
+        self._report(stack, passed, executor)
+        return stack
 
-    def _installed(self, group: str) -> list[Installed]:
-        """What is installed, read once."""
-        if group not in self._read:
-            self._read[group] = installed(group)
-        return self._read[group]
+    def survey(self) -> Survey:
+        """What the stack would be made of."""
+        plugins, _ = self._everything([], None)
+        try:
+            plugins = list(Stack(plugins).plugins)
+        except StackError as error:
+            self.problems.append(str(error))
+        return Survey(self.config, tuple(plugins), tuple(self.skipped), tuple(self.problems))
 
-    def _by_name(self, group: str) -> dict[str, list[Installed]]:
-        found: dict[str, list[Installed]] = {}
-        for item in self._installed(group):
-            found.setdefault(item.name, []).append(item)
-        return found
+    def _everything(self, given: list[Any], executor: Any) -> tuple[list[ActivePlugin], set[str]]:
+        """All plugins, those that were passed behind the others; and the names of those that were passed."""
+        if executor is not None and not isinstance(executor, str):
+            check_executor(executor, plugin_name(executor)[0])
+            given = [*given, executor]
+        passed = passed_plugins(given, self.shelf)
+        taken = {plugin.name for plugin in passed}
+        passed = [plugin for plugin in passed if not self._left_out(plugin)]
+        if isinstance(executor, str):
+            passed = [plugin for plugin in passed if not plugin.is_executor]
+        found = self._installed_or_named(taken)
+        if executor is not None:  # it takes the place of whatever the project has
+            found = [plugin for plugin in found if not plugin.is_executor]
+        self._trace_executor(executor, passed)
+        chosen = executor if isinstance(executor, str) else self.config.executor
+        if chosen is not None and not any(plugin.is_executor for plugin in passed):
+            found += self._executor(chosen, self.asked_off if isinstance(executor, str) else self.config.disable)
+        self._check_names({plugin.name for plugin in found} | taken)
+        return [*found, *passed], taken
+
+    def _trace_executor(self, executor: Any, passed: list[ActivePlugin]) -> None:
+        own = next((plugin.name for plugin in passed if plugin.is_executor), None)
+        name = executor if isinstance(executor, str) else own
+        if name is not None:
+            origin = Origin("argument", f"{'plugins' if executor is None else 'executor'}= in Python")
+            self.config.trace.replace(("executor",), name, origin)
 
     # What the project says ----------------------------------------------------------------------
 
-    def _extended(self, config: StackConfig, above: tuple[str, ...] = ()) -> StackConfig:
-        """The configuration with the stacks that it extends put under it, and those that they extend."""
-        layers = [self._shipped(name, config, above) for name in config.extends]
-        if not layers:
-            return config
-        layers.append(config)
-        options: dict[str, dict[str, Any]] = {}
-        for layer in layers:
-            for plugin, values in layer.options.items():
-                options[plugin] = {**options.get(plugin, {}), **values}
-        lists = [layer.plugins for layer in layers if layer.plugins is not None]
-        return attrs.evolve(
-            config,
-            plugins=tuple(dict.fromkeys(name for names in lists for name in names)) if lists else None,
-            disable=tuple(dict.fromkeys(name for layer in layers for name in layer.disable)),
-            options=options,
-            executor=next((layer.executor for layer in reversed(layers) if layer.executor is not None), None),
-        )
-
-    def _shipped(self, name: str, config: StackConfig, above: tuple[str, ...]) -> StackConfig:
-        """The stack of that name that a distribution ships."""
-        shipped = self._by_name(discovery.STACKS)
-        if name in above:
-            self.problems.append(f"extends: stack {name!r} extends itself: {' -> '.join((*above, name))}")
-        elif name not in shipped:
-            self.problems.append(
-                f"extends: there is no stack {name!r}; {did_you_mean(name, shipped, listing='installed')}"
-            )
-        elif len(shipped[name]) > 1:
-            self.problems.append(f"extends: stack {name!r} is shipped by {_distribution(shipped[name])}; uninstall one")
-        else:
-            item = shipped[name][0]
-            base = parse_config(item.load(), f"stack {name!r} of {item.distribution} {item.version}", config.folder)
-            return self._extended(base, (*above, name))
-        return StackConfig(folder=config.folder)
-
-    def _installed_or_named(self, config: StackConfig, taken: set[str], disabled: set[str]) -> list[ActivePlugin]:
-        available = self._by_name(discovery.PLUGINS)
-        everything = config.plugins is None
+    def _installed_or_named(self, taken: set[str]) -> list[ActivePlugin]:
+        available, forbidden = self.shelf.allowed(discovery.PLUGINS), self.shelf.forbidden(discovery.PLUGINS)
+        everything = self.config.plugins is None
+        if everything:
+            self.skipped += [Skipped(name, owners(items), NOT_ALLOWED) for name, items in forbidden.items()]
+        entries = [Listed(n, n) for n in sorted(available)] if everything else map(listed, self.config.plugins or ())
         found: list[ActivePlugin] = []
-        for name in sorted(available) if config.plugins is None else config.plugins:
-            if name in taken:
+        for entry in entries:
+            self.listed |= {entry.name, entry.text}
+            candidates = available.get(entry.plugin)
+            if entry.problem is not None:
+                self.problems.append(entry.problem)
+            elif entry.name in taken:
                 continue
-            if name in disabled:
-                self.skipped.append(Skipped(name, _distribution(available.get(name)), "disabled"))
-            elif is_path(name):
-                found += [plugin for plugin in self._local(config, name, taken) if not self._left_out(plugin, disabled)]
-            elif name not in available:
-                self.problems.append(_not_installed(name, available))
+            elif {entry.name, entry.text} & {*self.config.disable}:
+                self.unread |= is_path(entry.plugin)
+                self.skipped.append(Skipped(entry.name, owners(candidates), "disabled"))
+            elif is_path(entry.plugin):
+                found += self._local(entry, taken)
+            elif candidates is not None:
+                found += self._entry_point(entry, candidates, optional=everything)
+            elif entry.plugin in forbidden:
+                refusal = self.shelf.allowance.refusal(f"plugin {entry.plugin!r}", forbidden[entry.plugin])
+                self.problems.append(f"plugins: {refusal}")
             else:
-                found += self._entry_point(name, available[name], config, optional=everything)
+                self.problems.append(not_installed(entry.plugin, available))
         return found
 
     def _entry_point(
-        self, name: str, candidates: list[Installed], config: StackConfig, *, optional: bool
+        self, entry: Listed, candidates: list[Installed], *, optional: bool, more: Mapping[str, Any] | None = None
     ) -> list[ActivePlugin]:
         """The plugin of that name; where it cannot be used, the reason is kept or raised."""
+        name, item = entry.name, candidates[0]
+        if self.unsound:
+            return []
         try:
             if len(candidates) > 1:
-                owners = _distribution(candidates)
-                message = f"plugin name {name!r} is shipped by {owners}; uninstall one, or disable = [{name!r}]"
+                message = (
+                    f"plugin name {name!r} is shipped by {owners(candidates)}; uninstall one, or disable = [{name!r}]"
+                )
                 raise PluginError(message, plugin=name)
-            item = candidates[0]
-            plugin = _made(item.load(), name, config.options.get(name), asked=not optional)
-            hooks_of(plugin, name)
+            order = self._order(entry, name, more or {}, asked=not optional, needs=item.bound_on_core)
+            plugin = order.made(item.load())
         except ConfigurationError as error:
             self._refuse(error)
             return []
         except StackError as error:
             if len(candidates) == 1:
-                error.address = {"distribution": _distribution(candidates), **error.address}
-            if not optional or self.environment.strict:
-                raise
-            self.skipped.append(Skipped(name, _distribution(candidates), str(error), error))
+                error.address = {"distribution": owners(candidates), **error.address}
+            self._broken(name, owners(candidates), error, asked=not optional or self.environment.strict)
             return []
-        return [ActivePlugin(name, plugin, "entry point", item.distribution, item.version)]
+        alias_of = None if entry.alias is None else entry.plugin
+        return [ActivePlugin(name, plugin, "entry point", item.distribution, item.version, alias_of)]
+
+    def _order(
+        self, entry: Listed, name: str, more: Mapping[str, Any], *, asked: bool, needs: Callable[[], str] = str
+    ) -> Order:
+        options = {**self.config.options.get(name, {}), **more}
+        return Order(name, options, self.texts.of(name), self.config.trace, asked, entry.alias is not None, needs)
 
     def _refuse(self, error: ConfigurationError) -> None:
         """Keep what is wrong with the options of one plugin, to be told together with the rest."""
         self.refused = self.refused or error
         self.problems.append(error.message)
 
-    def _local(self, config: StackConfig, name: str, taken: set[str]) -> list[ActivePlugin]:
-        path = config.folder / name
-        module = load_file(path)
-        plugins = _plugins_in(module)
+    def _broken(self, name: str, distribution: str | None, error: StackError, *, asked: bool) -> None:
+        """Keep why a plugin cannot be used; raise it where the plugin was asked for."""
+        if asked and not self.goes_on:
+            raise error
+        if asked:
+            self.problems.append(str(error))
+        self.skipped.append(Skipped(name, distribution, str(error), error))
+
+    def _local(self, entry: Listed, taken: set[str]) -> list[ActivePlugin]:
+        if self.unsound:
+            self.unread = True
+            return []
+        path = self.config.folder / entry.plugin
+        try:
+            plugins = plugins_in(load_file(path))
+        except StackError as error:
+            self.unread = True
+            self._broken(entry.name, None, error, asked=True)
+            return []
         if not plugins:
             self.problems.append(f"{path} has no plugin: no @hookimpl function and no BasePlugin subclass")
+        if entry.alias is not None and len(plugins) > 1:
+            names = ", ".join(repr(own) for own, _ in plugins)
+            self.problems.append(f"plugins: {entry.text!r}: one name for several plugins, the file has {names}")
+            return []
         found = []
         for own, plugin in plugins:
-            if own in taken:
+            name = own if entry.alias is None else entry.alias
+            self.named.add(name)
+            if name in taken:
                 continue
-            self.named.add(own)
-            try:
-                made = _made(plugin, own, config.options.get(own), asked=True)
-                hooks_of(made, own)
-            except ConfigurationError as error:
-                self._refuse(error)
-            except StackError as error:
-                error.address = {"file": str(path), **error.address}
-                raise
-            else:
-                found.append(ActivePlugin(own, made, str(path)))
+            if name in self.config.disable:
+                self.skipped.append(Skipped(name, None, "disabled"))
+                continue
+            found += self._of_file(entry, name, own, plugin, path)
         return found
 
-    def _left_out(self, plugin: ActivePlugin, disabled: set[str]) -> bool:
-        if plugin.name in disabled:
-            self.skipped.append(Skipped(plugin.name, None, "disabled"))
-        return plugin.name in disabled
-
-    def _executor(self, name: str, config: StackConfig) -> list[ActivePlugin]:
-        kind, _, address = name.partition("://")
-        available = self._by_name(discovery.EXECUTORS)
-        if kind not in available:
-            self.problems.append(_no_executor(kind, available))
+    def _of_file(self, entry: Listed, name: str, own: str, plugin: Any, path: Path) -> list[ActivePlugin]:
+        try:
+            made = self._order(entry, name, {}, asked=True).made(plugin)
+        except ConfigurationError as error:
+            self._refuse(error)
             return []
-        options = dict(config.options.get(kind, {}))
-        if address:
-            options["address"] = name
-        found = self._entry_point(kind, available[kind], attrs.evolve(config, options={kind: options}), optional=False)
-        for plugin in found:
-            _check_executor(plugin.plugin, kind, _distribution(available[kind]))
+        except StackError as error:
+            error.address = {"file": str(path), **error.address}
+            self._broken(name, None, error, asked=True)
+            return []
+        return [ActivePlugin(name, made, str(path), alias_of=None if entry.alias is None else own)]
+
+    def _executor(self, name: str, disabled: Iterable[str]) -> list[ActivePlugin]:
+        kind, _, address = name.partition("://")
+        available, forbidden = self.shelf.allowed(discovery.EXECUTORS), self.shelf.forbidden(discovery.EXECUTORS)
+        if kind in forbidden:
+            self.problems.append(self.shelf.allowance.refusal(f"executor {kind!r}", forbidden[kind]))
+            return []
+        if kind not in available:
+            self.problems.append(no_executor(kind, available))
+            return []
+        if kind in disabled:
+            self.skipped.append(Skipped(kind, owners(available[kind]), "disabled"))
+            return []
+        more = {"address": name} if address else {}
+        found = self._entry_point(Listed(kind, kind), available[kind], optional=False, more=more)
+        try:
+            for plugin in found:
+                check_executor(plugin.plugin, kind, owners(available[kind]))
+        except StackError as error:
+            self._broken(kind, owners(available[kind]), error, asked=True)
+            return []
         return found
 
     # What was passed ----------------------------------------------------------------------------
 
-    def _passed(self, given: list[Any]) -> list[ActivePlugin]:
-        found: list[ActivePlugin] = []
-        for plugin in given:
-            if isinstance(plugin, str):
-                message = f"plugins=[{plugin!r}]: pass plugin objects here; names belong in crystallize.toml"
-                raise PluginError(message)
-            name, own = plugin_name(plugin)
-            entry, exact = self._entry_of(plugin)
-            if exact and not own:
-                name = entry.name
-            hooks_of(plugin, name)
-            names = {other.name for other in found}
-            if own and name in names:
-                message = f"two plugins named {name!r} were passed; a stack has one of each name"
-                raise PluginError(message, plugin=name)
-            if not own:
-                name = _free(name, names)
-            found.append(ActivePlugin(name, plugin, "argument", entry and entry.distribution, entry and entry.version))
-        return found
+    def _left_out(self, plugin: ActivePlugin) -> bool:
+        """Whether the environment or the command line leaves out what was passed in Python."""
+        if plugin.name not in self.asked_off:
+            return False
+        version = f"{plugin.distribution} {plugin.version}" if plugin.distribution else None
+        self.skipped.append(Skipped(plugin.name, version, "disabled"))
+        return True
 
-    def _entry_of(self, plugin: Any) -> tuple[Any, bool]:
-        """The entry point of a passed plugin, and True; else one of the same package, and False."""
-        module = plugin.__name__ if isinstance(plugin, ModuleType) else type(plugin).__module__
-        attribute = "" if isinstance(plugin, ModuleType) else type(plugin).__qualname__
-        everything = [*self._installed(discovery.PLUGINS), *self._installed(discovery.EXECUTORS)]
-        near = [
-            item for item in everything if item.value.partition(":")[0].partition(".")[0] == module.partition(".")[0]
-        ]
-        for item in near:
-            if item.value == module if not attribute else item.value.partition(":")[2].strip() == attribute:
-                return item, True
-        return (near[0], False) if near else (None, False)
+    # Names, and what has no effect --------------------------------------------------------------
 
-    def _check_option_tables(self, config: StackConfig, active: set[str]) -> None:
-        known = {*active, *self.named, *self._by_name(discovery.PLUGINS), *self._by_name(discovery.EXECUTORS)}
-        for name in config.options:
-            if name not in known:
-                self.problems.append(
-                    f"options.{name}: there is no plugin {name!r}; {did_you_mean(name, known, listing='known')}"
-                )
+    def _check_names(self, active: set[str]) -> None:
+        """Find names of nothing: of options, and of what is to be left out."""
+        if not self.is_open or self.unread:  # what was not looked at may have these names
+            return
+        groups = (discovery.PLUGINS, discovery.EXECUTORS)
+        known = {*active, *(item.name for group in groups for item in self.shelf.everything(group))}
+        known |= self.named
+        for name in self.config.options:
+            if name not in known and name not in self.listed:
+                hint = did_you_mean(name, known, listing="known")
+                self.problems.append(f"options.{name}: there is no plugin {name!r}; {hint}")
+        self.problems += self.texts.of_nobody(known, self.listed)
+        for said in self.config.trace.told(("disable",)):
+            for name in said.value:
+                if name not in known and name not in self.listed and name not in CORE_PARTS:
+                    hint = did_you_mean(name, known | {*CORE_PARTS}, listing="known")
+                    self._nothing_to_disable(said.origin, name, hint)
 
-    def _report(self) -> None:
+    def _nothing_to_disable(self, origin: Origin, name: str, hint: str) -> None:
+        if origin.kind in ("file", "profile"):
+            self.problems.append(f"disable: there is no plugin {name!r}; {hint}")
+        elif _is_outside(origin):  # of what is passed in Python, another experiment may have it
+            self.idle.append(f"{origin} has no effect on {name!r}: there is no plugin of this name; {hint}")
+
+    def _report(self, stack: Stack, passed: set[str], executor: Any) -> None:
         for skipped in self.skipped:
             if skipped.error is not None:
                 text = f"installed plugin {skipped.name!r} of {skipped.distribution} is skipped: {skipped.reason}"
                 warn_caller(text, PluginWarning)
+        self.idle += self.texts.idle(passed)
+        said = [name for name in ("executor", "plugins") if name in self.texts.settings]
+        if not self.is_open:
+            self.idle += [f"-o {name} has no effect: only what was passed in Python counts here" for name in said]
+        elif executor is not None and "executor" in said:
+            self.idle.append("-o executor has no effect: an executor was passed in Python, which counts more")
+        for text in self.idle:
+            warn_caller(text, SettingWarning)
+        for plugin in stack:
+            warn_of_deprecated(plugin)
 
 
-def _made(loaded: Any, name: str, options: Mapping[str, Any] | None, *, asked: bool) -> Any:
-    """The plugin object made of what an entry point refers to."""
-    where = f"options.{name}"
-    if not isinstance(loaded, type):
-        if options:
-            message = f"{where}: plugin {name!r} takes no options, because it is no class"
-            raise ConfigurationError(message)
-        return loaded
-    if options or (asked and problems(loaded, {}, where=where)):
-        return build(loaded, options or {}, where=where)
-    try:
-        return loaded.autoload() if not asked and hasattr(loaded, "autoload") else loaded()
-    except (Exception, SystemExit) as error:
-        message = f"plugin {name!r} cannot be made: {describe(error)}"
-        raise PluginError(message, plugin=name) from error
-
-
-def _check_executor(executor: Any, name: str, distribution: str | None = None) -> None:
-    hooks_of(executor, name)
-    if not is_executor(executor):
-        message = f"plugin {name!r} is no executor: it does not implement the hook 'run_experiment_loop'"
-        raise PluginError(message, distribution=distribution, plugin=name)
-
-
-def _plugins_in(module: ModuleType) -> list[tuple[str, Any]]:
-    """The plugins of a local file: itself, the instances in it, and the classes of which it has no instance.
-
-    A class that is only there to be derived from has a name that starts with an underscore.
-    """
-    values = {id(value): (name, value) for name, value in vars(module).items()}.values()
-    instances = [value for _, value in values if isinstance(value, BasePlugin)]
-    classes = [
-        value
-        for name, value in values
-        if inspect.isclass(value)
-        and issubclass(value, BasePlugin)
-        and value.__module__ == module.__name__
-        and not name.startswith("_")
-        and not any(type(instance) is value for instance in instances)
-    ]
-    found: list[tuple[str, Any]] = [(plugin_name(plugin)[0], plugin) for plugin in (*classes, *instances)]
-    if any(inspect.isfunction(value) and hasattr(value, f"{PROJECT}_impl") for _, value in values):
-        found.insert(0, (module.__name__.rpartition("_")[0], module))
-    return found
-
-
-def is_path(name: str) -> bool:
-    """Whether a name in a list of plugins is the path of a local file."""
-    return name.endswith(".py") or "/" in name or name.startswith(".")
-
-
-def _free(name: str, taken: set[str]) -> str:
-    candidate, count = name, 1
-    while candidate in taken:
-        count += 1
-        candidate = f"{name}_{count}"
-    return candidate
-
-
-def _distribution(candidates: list[Installed] | None) -> str | None:
-    return " and ".join(f"{item.distribution} {item.version}" for item in candidates) if candidates else None
-
-
-def _not_installed(name: str, available: Mapping[str, Any]) -> str:
-    hint = did_you_mean(name, available, listing="installed")
-    if hint.startswith("did you mean"):
-        return f"plugins: {name!r} is not installed; {hint}"
-    return f"plugins: {name!r} is not installed: pip install crystallize-{name} ({hint})"
-
-
-def _no_executor(name: str, available: Mapping[str, Any]) -> str:
-    hint = did_you_mean(name, available, listing="installed")
-    if hint.startswith("did you mean") and name not in STANDARD_EXECUTORS:
-        return f"executor {name!r} is not installed; {hint}"
-    distribution = "crystallize-executors" if name in STANDARD_EXECUTORS else f"crystallize-{name}"
-    return f"executor {name!r} is not installed: pip install {distribution} ({hint})"
+def _is_outside(origin: Origin) -> bool:
+    return origin.kind in ("environment", "command line")

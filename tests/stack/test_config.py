@@ -118,12 +118,12 @@ def test_all_that_is_wrong_is_said_at_once(project):
         "extends: expected a list of str, found 'standard'",
         "disable: expected a list of str, found ['a', 3]",
         "executor: expected a str, found ['process']",
-        "colour: unknown key; the keys are: 'disable', 'executor', 'extends', 'options', 'plugins', 'profiles'.",
+        "colour: unknown key; the keys are: 'allow', 'disable', 'executor', 'extends', 'options', 'plugins', 'profiles'.",
         "options.seeding: expected a table, found 7",
         "profiles.fast: expected a table",
         "profiles.ci.pluginss: unknown key; did you mean 'plugins'?",
         "profiles.ci.executor: expected a str, found 3",
-        "profiles.ci.profiles: unknown key; the keys are: 'disable', 'executor', 'extends', 'options', 'plugins'.",
+        "profiles.ci.profiles: unknown key; the keys are: 'allow', 'disable', 'executor', 'extends', 'options', 'plugins'.",
     )
 
 
