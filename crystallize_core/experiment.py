@@ -20,22 +20,21 @@ from crystallize_core.checks import (
 )
 from crystallize_core.context import BASELINE_CONDITION
 from crystallize_core.datasource import DataSource, as_datasource
-from crystallize_core.dry_run import MOST_REPLICATES, DryRun, look_ahead
-from crystallize_core.engine.run import Run
-from crystallize_core.engine.session import Provenance
 from crystallize_core.engine.subject import Subject
 from crystallize_core.errors import CrystallizeError, DefinitionError, RunInterrupted, add_note, did_you_mean
 from crystallize_core.hypothesis import Hypothesis
 from crystallize_core.pipeline import Pipeline, as_pipeline
 from crystallize_core.stack.checking import is_executor
-from crystallize_core.stack.resolve import resolve
-from crystallize_core.stream import ReplicateStream
 from crystallize_core.treatment import Treatment
-from crystallize_core.trial import CellTrace, run_cell
 
 if TYPE_CHECKING:
     from crystallize_core.builder import ExperimentBuilder
+    from crystallize_core.dry_run import DryRun
+    from crystallize_core.engine.run import Run
+    from crystallize_core.engine.session import Provenance
     from crystallize_core.result import Result
+    from crystallize_core.stream import ReplicateStream
+    from crystallize_core.trial import CellTrace
 
 __all__ = ["Experiment"]
 
@@ -99,6 +98,8 @@ class Experiment(Subject):
         if problems:
             raise DefinitionError("\n  ".join([f"experiment {name or 'experiment'!r} cannot be made:", *problems]))
         self._given = (given, autoload)
+        from crystallize_core.stack.resolve import resolve  # noqa: PLC0415 - workers unpickle experiments and make none
+
         self.attach(resolve(given, autoload=autoload, executor=executor))
 
     @classmethod
@@ -115,6 +116,8 @@ class Experiment(Subject):
             DefinitionError: What is wrong; all of it is listed.
 
         """
+        from crystallize_core.engine.run import Run  # noqa: PLC0415 - workers run replicates only
+
         Run(self).session.close()
 
     # Running ------------------------------------------------------------------------------------------
@@ -207,6 +210,8 @@ class Experiment(Subject):
 
         """
         run = self._new_run(treatments, None, replicates, "rerun", False, executor, provenance, keep_ready=True)  # noqa: FBT003 - positional for brevity
+        from crystallize_core.stream import ReplicateStream  # noqa: PLC0415 - as above
+
         return ReplicateStream(run)
 
     def apply(self, treatment: str | Treatment | None = None, *, data: Any = None, replicate: int = 0) -> Any:
@@ -253,6 +258,9 @@ class Experiment(Subject):
             DefinitionError: The experiment cannot run.
 
         """
+        from crystallize_core.dry_run import MOST_REPLICATES, look_ahead  # noqa: PLC0415 - as above
+        from crystallize_core.engine.run import Run  # noqa: PLC0415 - as above
+
         if treatment is None and replicate is None:
             derived, name = self._derived(treatments, [], replicates, executor), None
             wanted = range(min(derived.replicates, MOST_REPLICATES))
@@ -263,6 +271,9 @@ class Experiment(Subject):
         return look_ahead(Run(derived, "none", trial=True, caching=caching), wanted, condition=name)
 
     def _trial(self, treatment: str | Treatment | None, data: Any, replicate: int) -> CellTrace:
+        from crystallize_core.engine.run import Run  # noqa: PLC0415 - as above
+        from crystallize_core.trial import run_cell  # noqa: PLC0415 - as above
+
         derived, name = self._of_one_cell(treatment, replicate)
         return run_cell(Run(derived, trial=True), name, replicate, data)
 
@@ -311,6 +322,8 @@ class Experiment(Subject):
             message = f"provenance must be 'first', 'all' or 'none', found {provenance!r}"
             raise DefinitionError(message, experiment=self.name)
         derived = self._derived(treatments, hypotheses, replicates, executor)
+        from crystallize_core.engine.run import Run  # noqa: PLC0415 - as above
+
         run = Run(derived, provenance, keep_ready=keep_ready)
         if (resume or strategy == "resume") and not run.session.hooks.has("load_replicate"):
             message = (
@@ -337,6 +350,8 @@ class Experiment(Subject):
         if executor is not None:
             plugins, autoload = self._given
             kept = [plugin for plugin in plugins if not is_executor(plugin)]
+            from crystallize_core.stack.resolve import resolve  # noqa: PLC0415 - as above
+
             derived.attach(resolve(kept, autoload=autoload, executor=executor))
         return derived
 

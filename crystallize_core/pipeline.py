@@ -9,21 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from crystallize_core.assets import Assets
 from crystallize_core.context import BASELINE_CONDITION, CONDITION_KEY, REPLICATE_KEY, FrozenContext
-from crystallize_core.dry_run import DryRun
 from crystallize_core.engine.cell import run_chain
 from crystallize_core.engine.drive import adrive, drive_alone
-from crystallize_core.engine.graph import run_graph
 from crystallize_core.engine.hooks import HookCalls
-from crystallize_core.engine.kept import KeptPlan
-from crystallize_core.engine.narrator import Debugger, Narrator, post_mortem
 from crystallize_core.engine.observe import Observer
 from crystallize_core.engine.plan import Plan, compile_plan
-from crystallize_core.engine.recorder import Recorder
 from crystallize_core.errors import CrystallizeError, DefinitionError, RunError, did_you_mean
 from crystallize_core.pipeline_definition import PipelineDefinition, checked_inputs, checked_parameters
-from crystallize_core.pipeline_result import PipelineResult
-from crystallize_core.pipeline_run import PipelineRun
-from crystallize_core.stack.resolve import resolve
 from crystallize_core.state import CellState
 from crystallize_core.stored import loaded
 from crystallize_core.wiring import Sources
@@ -31,7 +23,11 @@ from crystallize_core.wiring import Sources
 if TYPE_CHECKING:
     import logging
 
+    from crystallize_core.dry_run import DryRun
     from crystallize_core.engine.cell import Awaiting
+    from crystallize_core.engine.kept import KeptPlan
+    from crystallize_core.pipeline_result import PipelineResult
+    from crystallize_core.pipeline_run import PipelineRun
 
 __all__ = ["Pipeline", "as_pipeline", "pipeline"]
 
@@ -270,6 +266,11 @@ class Pipeline(PipelineDefinition):
         *,
         trial: bool = False,
     ) -> PipelineRun:
+        from crystallize_core.engine.narrator import Debugger, Narrator  # noqa: PLC0415 - not for the workers of an experiment
+        from crystallize_core.engine.recorder import Recorder  # noqa: PLC0415 - as above
+        from crystallize_core.pipeline_run import PipelineRun  # noqa: PLC0415 - as above
+        from crystallize_core.stack.resolve import resolve  # noqa: PLC0415 - as above
+
         if not isinstance(resume, (bool, str)):
             message = (
                 f"resume must be True for the newest run, False, or the id of a run as text; found {resume!r} in a run "
@@ -289,6 +290,8 @@ class Pipeline(PipelineDefinition):
         self._hits += run.recorder.hits
         self._misses += run.recorder.misses
         if debug:
+            from crystallize_core.engine.narrator import post_mortem  # noqa: PLC0415 - as above
+
             post_mortem(result)
         return result.raise_for_status() if raise_on_error else result
 
@@ -320,6 +323,8 @@ class Pipeline(PipelineDefinition):
 
     def _refuse_idle(self, executor: Any) -> None:
         """Refuse an executor that was asked for and would run the steps one after the other all the same."""
+        from crystallize_core.stack.resolve import resolve  # noqa: PLC0415 - as above
+
         active = None if executor is None else resolve(executor=executor).executor
         found = "serial" if active is None else getattr(active.plugin, "concurrency", None) or "process"
         if active is not None and found not in ("serial", "thread", "async"):
@@ -344,11 +349,16 @@ class Pipeline(PipelineDefinition):
         plan = self._plan_for(experiment, state)
         observer = Observer()
         if verbose or progress:
+            from crystallize_core.engine.narrator import Narrator  # noqa: PLC0415 - as above
+            from crystallize_core.engine.recorder import Recorder  # noqa: PLC0415 - as above
+
             observer = Recorder(Narrator(len(plan.steps), verbose=verbose, progress=progress, logger=state.logger).tell)
         try:
             if plan.is_chain:
                 output = yield from run_chain(plan, state, data, array("q"), observer)
             else:
+                from crystallize_core.engine.graph import run_graph  # noqa: PLC0415 - chains do without
+
                 output = yield from run_graph(plan, state, Assets({"data": data}), array("q"), observer)
         except CrystallizeError as error:
             where = {REPLICATE_KEY: state.values.get(REPLICATE_KEY), CONDITION_KEY: state.values.get(CONDITION_KEY)}
@@ -368,7 +378,11 @@ class Pipeline(PipelineDefinition):
         kept = self._kept
         if kept is not None and kept.stands_for(self.steps, settings):
             return kept.plan
+        from crystallize_core.engine.kept import KeptPlan  # noqa: PLC0415 - as above
+
         if self._policies is None:
+            from crystallize_core.stack.resolve import resolve  # noqa: PLC0415 - as above
+
             # Without an experiment there is nothing to observe; what plugins do around a step still holds.
             self._policies = HookCalls(resolve(), only=POLICIES)
         plan = self._compiled(self._policies, Sources({condition: keys}))

@@ -7,16 +7,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from crystallize_core.cache import (
     Caching,
-    Checkpoints,
     FileStore,
     cache_folder,
-    cached_files,
-    evict,
-    invalidate,
     limits,
 )
 from crystallize_core.checks import checked_name
@@ -24,12 +20,13 @@ from crystallize_core.context import BASELINE_CONDITION, FrozenContext
 from crystallize_core.errors import DefinitionError, did_you_mean
 from crystallize_core.fingerprint import content_digest
 from crystallize_core.parameters import Context
-from crystallize_core.pipeline_result import picture
-from crystallize_core.pipeline_run import drawing_of
 from crystallize_core.state import ALL_KEYS
 from crystallize_core.step import PipelineStep, as_step
 from crystallize_core.wiring import Sources, Wiring, unique_names, wire
-from crystallize_core.wiring.groups import StepGroup, groups_of
+
+if TYPE_CHECKING:
+    from crystallize_core.cache import Checkpoints
+    from crystallize_core.wiring.groups import StepGroup
 
 __all__ = ["PipelineDefinition", "checked_inputs", "checked_parameters"]
 
@@ -119,6 +116,9 @@ class PipelineDefinition:
             WiringError: The steps cannot be put in order.
 
         """
+        from crystallize_core.pipeline_result import picture  # noqa: PLC0415 - most pipelines are never drawn
+        from crystallize_core.pipeline_run import drawing_of  # noqa: PLC0415 - as above
+
         return picture(drawing_of(self.name, self._wired({}, {}, is_complete=False).steps, self.parameters), form)
 
     def groups(self) -> list[StepGroup]:
@@ -130,6 +130,8 @@ class PipelineDefinition:
             WiringError: The steps cannot be put in order.
 
         """
+        from crystallize_core.wiring.groups import groups_of  # noqa: PLC0415 - only where somebody asks for them
+
         return groups_of(self._wired({}, {}, is_complete=False).steps)
 
     def _wired(self, inputs: Mapping[str, Any], context: Mapping[str, Any], *, is_complete: bool = True) -> Wiring:
@@ -179,12 +181,16 @@ class PipelineDefinition:
 
     def checkpoints(self) -> Checkpoints | None:
         """The runs that can be resumed; None where none are kept."""
+        from crystallize_core.cache import Checkpoints  # noqa: PLC0415 - workers keep none
+
         return Checkpoints(self._cache_folder(), self.name) if self.checkpoint else None
 
     def tidy_cache(self) -> None:
         """Throw away what is more in the cache than may be there; called after each run."""
         most = limits.max_bytes(self.cache_max_bytes) if self.enable_cache else None
         if most is not None:
+            from crystallize_core.cache import evict  # noqa: PLC0415 - as above
+
             evict(self._cache_folder(), most)
 
     def cache_stats(self) -> dict[str, Any]:
@@ -192,6 +198,8 @@ class PipelineDefinition:
 
         Hits and misses are those of runs on their own, in this process.
         """
+        from crystallize_core.cache import cached_files  # noqa: PLC0415 - as above
+
         steps: dict[str, dict[str, int]] = {}
         for entry in cached_files(self._cache_folder()):
             found = steps.setdefault(entry.step, {"entries": 0, "bytes": 0})
@@ -223,6 +231,8 @@ class PipelineDefinition:
             )
             raise DefinitionError(message)
         wanted = names if step is None else [step]
+        from crystallize_core.cache import invalidate  # noqa: PLC0415 - as above
+
         return sum(invalidate(self._cache_folder(), step=name, before=before) for name in wanted)
 
     def __len__(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import math
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Schedule:
         """How many replicates a worker should have; towards the end fewer, so that all end at one time."""
         if self._seconds is None:
             return 1
-        by_time = int(self._ahead_seconds / max(self._seconds, 1e-9))
+        # Rounded up: where it is a little less than two, the worker would have to wait after each of them.
+        by_time = math.ceil(round(self._ahead_seconds / max(self._seconds, 1e-9), 6))
         by_share = -(-self._fresh_left // (2 * self.workers))
         return max(1, min(by_time, by_share, MOST_AHEAD))
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from crystallize_core.cache.file_store import FileStore
-from crystallize_core.cache.step_cache import StepCache
 from crystallize_core.cache.store import EntryStore
 
 if TYPE_CHECKING:
+    from crystallize_core.cache.step_cache import StepCache
     from crystallize_core.wiring import WiredStep
 
 __all__ = ["Caching"]
@@ -60,6 +60,8 @@ class Caching:
         keeps = [s for s in (self.store if is_cached else None, self.checkpoints) if s is not None]
         if not keeps:
             return None
+        from crystallize_core.cache.step_cache import StepCache  # noqa: PLC0415 - most workers cache nothing
+
         # With checkpoints it is one run at a time, and somebody may look at each step of it.
         explains = self.explains or self.checkpoints is not None
         return StepCache(

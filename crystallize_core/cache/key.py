@@ -18,7 +18,6 @@ from crystallize_core.fingerprint import content_digest
 from crystallize_core.signature import REQUIRED
 from crystallize_core.state import ABSENT, CellState
 from crystallize_core.stored import Stored, loaded
-from crystallize_core.wiring.types import promised_types
 
 if TYPE_CHECKING:
     from crystallize_core.step import PipelineStep
@@ -130,6 +129,8 @@ class StepKey:
     @functools.cached_property
     def _promised(self) -> Mapping[str, type[Asset]]:
         """The types of asset that the step is annotated to return, by output."""
+        from crystallize_core.wiring.types import promised_types  # noqa: PLC0415 - see `caching.py`
+
         return promised_types(self._wired.step, self._name)
 
     # What was read --------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from crystallize_core.context import Event
 from crystallize_core.errors import CrystallizeError, ExecutorError
 from crystallize_core.outcome import CellOutcome, Note, ReplicateOutcome
-from crystallize_core.quantities import quoted
 
 if TYPE_CHECKING:
     from crystallize_core.engine.session import Session
@@ -99,6 +98,8 @@ class Collector:
 
         """
         if not isinstance(outcome, ReplicateOutcome):
+            from crystallize_core.quantities import quoted  # noqa: PLC0415 - only for the message
+
             message = f"{type(outcome).__qualname__} {quoted(outcome)} was delivered in place of a ReplicateOutcome"
             raise ExecutorError(message)
         replicate = outcome.replicate

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from crystallize_core.additions import keys_added_by
 from crystallize_core.asset import Asset
-from crystallize_core.cache import Caching, ForeignStore, StepCache
+from crystallize_core.cache import Caching
 from crystallize_core.engine.attempt import Attempts, failure_reporter
 from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.errors import PluginError, StepOptionError, describe, did_you_mean, safe_str
-from crystallize_core.stack.discovery import PLUGINS, installed
 from crystallize_core.stack.options import check_value
 from crystallize_core.state import ALL_KEYS
 from crystallize_core.step import CORE_OPTIONS, PipelineStep
-from crystallize_core.wiring import ReturnCheck, Sources, WiredStep, return_check, wire
-from crystallize_core.wiring.types import promised_types
+from crystallize_core.wiring import Sources, WiredStep, wire
+
+if TYPE_CHECKING:
+    from crystallize_core.cache import StepCache  # noqa: TC004 - nobody asks for the types of a plan
+    from crystallize_core.wiring.type_checks import ReturnCheck  # noqa: TC004 - as above
 
 __all__ = ["Plan", "PlannedStep", "compile_plan"]
 
@@ -116,7 +118,7 @@ def compile_plan(
     _check_options(wiring.steps, hooks, where)
     caching = _with_store(caching or Caching(), wiring.steps, hooks, experiment)
     planned = tuple(
-        _planned(step, hooks, experiment, caching, return_check(step.step, step.name) if check_types else None)
+        _planned(step, hooks, experiment, caching, _return_check(step) if check_types else None)
         for step in wiring.steps
     )
     return Plan(planned, hooks, experiment, wiring.is_chain)
@@ -129,7 +131,23 @@ def _with_store(caching: Caching, steps: Sequence[WiredStep], hooks: HookCalls, 
     if hooks.is_disabled("cache"):
         return attrs.evolve(caching, store=None)
     found = None if caching.is_chosen else hooks.first("cache_store", experiment)
-    return caching if found is None else attrs.evolve(caching, store=ForeignStore(found[1], found[0].name))
+    if found is None:
+        return caching
+    from crystallize_core.cache import ForeignStore  # noqa: PLC0415 - few stacks have a store of their own
+
+    return attrs.evolve(caching, store=ForeignStore(found[1], found[0].name))
+
+
+def _return_check(wired: WiredStep) -> ReturnCheck | None:
+    from crystallize_core.wiring.type_checks import return_check  # noqa: PLC0415 - most runs check no types
+
+    return return_check(wired.step, wired.name)
+
+
+def _promised(wired: WiredStep) -> Mapping[str, type[Asset]]:
+    from crystallize_core.wiring.types import promised_types  # noqa: PLC0415 - where nobody stores assets, nobody asks
+
+    return promised_types(wired.step, wired.name)
 
 
 def _with_added(sources: Sources, hooks: HookCalls) -> Sources:
@@ -155,7 +173,7 @@ def _planned(
         cache=caching.of_step(
             wired, _dependencies(step, hooks, experiment), hooks.implementers("store_asset"), hooks.watchers
         ),
-        promised=promised_types(step, wired.name) if hooks.has("store_asset") else {},
+        promised=_promised(wired) if hooks.has("store_asset") else {},
         check=check,
     )
 
@@ -215,6 +233,8 @@ def _check_options(wired: Sequence[WiredStep], hooks: HookCalls, where: str) -> 
 
 def _provider_hint(distribution: str) -> str:
     """How to get the plugin of a distribution into the stack."""
+    from crystallize_core.stack.discovery import PLUGINS, installed  # noqa: PLC0415 - only for a message
+
     if any(found.distribution == distribution for found in installed(PLUGINS)):
         return f"{distribution} is installed, but not active here; `crystallize plugins list` says why"
     return f"pip install {distribution}"

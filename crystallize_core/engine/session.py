@@ -25,7 +25,6 @@ from crystallize_core.engine.cell import Awaiting, run_chain
 from crystallize_core.engine.condition import Condition, known_keys
 from crystallize_core.engine.crew import Crew, StepThreads, TaskCrew
 from crystallize_core.engine.drive import Loops, adrive, drive
-from crystallize_core.engine.graph import run_graph
 from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.engine.observe import Observer
 from crystallize_core.engine.plan import Plan, compile_plan
@@ -198,6 +197,8 @@ class Session:
                 output = yield from run_chain(self.plan, state, data, durations, observer)
             else:
                 assets = data if isinstance(data, Assets) else Assets({"data": data})
+                from crystallize_core.engine.graph import run_graph  # noqa: PLC0415 - chains do without
+
                 output = yield from run_graph(self.plan, state, assets, durations, observer, crew)
             if keep:
                 outcome.output = loaded(output)

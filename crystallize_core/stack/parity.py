@@ -6,9 +6,11 @@ anything of the rest, which may not even be readable there.
 
 from __future__ import annotations
 
+import functools
+import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Parity", "refuse_another_stack", "refuse_other_options"]
 
 _PLAIN: Final = (str, bytes, int, float, bool, type(None))
+_CORE: Final = "crystallize-core"
 _ABSENT: Final = "not there"
 
 
@@ -31,6 +34,8 @@ class Parity:
     """What has to be the same in every process of a run. Plain values only: it is read before anything else.
 
     Attributes:
+        place: Where all of it is installed, as it is now; a worker that has the same has the same versions. Empty
+            where what this process uses is not what is installed.
         python: Its minor version, such as `3.11`: code that was sent by value and digests of code are those of one.
         core: The version of the core.
         distributions: The versions of the distributions that plugins come from.
@@ -38,6 +43,7 @@ class Parity:
 
     """
 
+    place: Sequence[Any]
     python: str
     core: str
     distributions: Mapping[str, str]
@@ -47,12 +53,24 @@ class Parity:
     def of(cls, stack: Iterable[ActivePlugin]) -> Parity:
         """That of a stack in this process."""
         plugins = list(stack)
-        return cls(
-            _python(),
-            version(),
-            {p.distribution: p.version or "" for p in plugins if p.distribution is not None},
-            {p.name: _plain_options(p) for p in plugins},
-        )
+        distributions = {p.distribution: p.version or "" for p in plugins if p.distribution is not None}
+        place = _place()
+        # What was imported here long ago may not be what is installed by now, and what a worker would import.
+        is_current = all(_known(name, place) == there for name, there in {_CORE: version(), **distributions}.items())
+        options = {p.name: _plain_options(p) for p in plugins}
+        return cls(place if is_current else (), _python(), version(), distributions, options)
+
+
+def _place() -> tuple[Any, ...]:
+    """The machine, the interpreter, and the folders that it imports from, with when each was changed last."""
+    return platform.node(), sys.prefix, sys.version, tuple((folder, _changed(folder)) for folder in sys.path if folder)
+
+
+def _changed(folder: str) -> int | None:
+    try:
+        return os.stat(folder).st_mtime_ns  # noqa: PTH116 - a path costs as much as the rest
+    except OSError:
+        return None
 
 
 def _python() -> str:
@@ -76,14 +94,17 @@ def refuse_another_stack(sent: Parity) -> None:
         StackMismatchError: Something is another version, or missing; all differences are named.
 
     """
+    # To read the versions takes longer than all else that a worker does before its first replicate.
+    if sent.place == _place():
+        return
     found = [] if sent.python == _python() else [_line("Python", _python(), sent.python)]
-    found += [] if sent.core == version() else [_line("crystallize-core", version(), sent.core)]
+    found += [] if sent.core == version() else [_line(_CORE, version(), sent.core)]
     installed = {name: _installed(name) for name in sent.distributions}
     other = {name: there for name, there in sent.distributions.items() if installed[name] != there}
     found += [_line(name, installed[name] or _ABSENT, there) for name, there in other.items()]
     if not found:
         return
-    wanted = other if sent.core == version() else {"crystallize-core": sent.core, **other}
+    wanted = other if sent.core == version() else {_CORE: sent.core, **other}
     lines = " ".join(f"{name}=={there}" for name, there in wanted.items())
     advice = f"\n  install the same in the worker: pip install {lines}" if wanted else ""
     raise StackMismatchError(f"{_where()} has another stack than the coordinator:{''.join(found)}{advice}")
@@ -114,6 +135,12 @@ def _line(what: str, here: str, there: str) -> str:
 
 def _where() -> str:
     return f"the worker on {platform.node() or 'this machine'}"
+
+
+@functools.lru_cache(maxsize=256)
+def _known(distribution: str, place: tuple[Any, ...]) -> str | None:  # noqa: ARG001 - for as long as nothing is installed
+    """The version that is installed, read once for a place."""
+    return _installed(distribution)
 
 
 def _installed(distribution: str) -> str | None:

@@ -2,18 +2,15 @@
 
 from crystallize_core.wiring.fills import Fill, WiredGuard, WiredStep
 from crystallize_core.wiring.names import unique_names
-from crystallize_core.wiring.type_checks import ReturnCheck, return_check
 from crystallize_core.wiring.wire import Sources, Wiring, is_chain, wire
 
 __all__ = [
     "Fill",
-    "ReturnCheck",
     "Sources",
     "WiredGuard",
     "WiredStep",
     "Wiring",
     "is_chain",
-    "return_check",
     "unique_names",
     "wire",
 ]

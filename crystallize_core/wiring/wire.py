@@ -10,10 +10,8 @@ from crystallize_core.errors import WiringError
 from crystallize_core.step import PipelineStep
 from crystallize_core.wiring.calls import call_of
 from crystallize_core.wiring.fills import WiredStep
-from crystallize_core.wiring.graph import GraphWiring
 from crystallize_core.wiring.names import unique_names
 from crystallize_core.wiring.resolve import Place, Sources, Unfilled, fills_of, known_after, unfilled
-from crystallize_core.wiring.type_checks import checking_call
 
 __all__ = ["Sources", "Wiring", "is_chain", "wire"]
 
@@ -60,6 +58,8 @@ def wire(
     sources = sources or Sources()
     names = unique_names(step.name for step in steps)
     if sources.retained or not is_chain(steps):
+        from crystallize_core.wiring.graph import GraphWiring  # noqa: PLC0415 - a worker that runs a chain starts sooner
+
         graph = GraphWiring(steps, names, sources, check_types=check_types)
         found, problems = graph.wired(), graph.problems
         heading = f"{where}: {len(problems)} problem(s)"
@@ -85,7 +85,11 @@ def _wire_chain(
         for missing in Unfilled.among(name, fills):
             problems += unfilled(missing, known)
         signature = step.signature
-        function = checking_call(step.function, name, fills) if check_types else step.function
+        function = step.function
+        if check_types:
+            from crystallize_core.wiring.type_checks import checking_call  # noqa: PLC0415 - as above
+
+            function = checking_call(function, name, fills)
         wired.append(WiredStep(step, name, tuple(fills), call_of(function, fills, signature.keyword_only)))
         known = known_after(step, known)
     return wired, problems

@@ -188,7 +188,7 @@ def test_an_empty_chunk_is_an_empty_answer():
 def with_recipe(monkeypatch, **fields):
     """Let the coordinator describe itself otherwise."""
     of = Parity.of
-    monkeypatch.setattr(Parity, "of", lambda stack: attrs.evolve(of(stack), **fields))
+    monkeypatch.setattr(Parity, "of", lambda stack: attrs.evolve(of(stack), place=(), **fields))
 
 
 @pytest.mark.parametrize(

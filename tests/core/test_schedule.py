@@ -26,6 +26,16 @@ def test_short_replicates_come_in_large_chunks_and_long_ones_alone():
     assert long.next_chunk([0]) == []
 
 
+def test_a_worker_never_waits_for_the_coordinator_between_replicates_of_less_than_a_tenth_of_a_second():
+    """It has the next one already; only from a tenth of a second on, the way there and back counts for nothing."""
+    for seconds, expected in ((0.051, [[0], [1], []]), (0.099, [[0], [1], []]), (0.1, [[0], [], []])):
+        schedule = Schedule(range(100), workers=2, max_deaths=3)
+        schedule.measured(1, seconds)
+        first = schedule.next_chunk([])
+        second = schedule.next_chunk(first)
+        assert [first, second, schedule.next_chunk([*first, *second])] == expected
+
+
 def test_chunks_are_bounded_however_short_a_replicate_is():
     """The outcomes in flight must fit into memory."""
     schedule = Schedule(range(1_000_000), workers=2, max_deaths=3)

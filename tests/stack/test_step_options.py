@@ -15,7 +15,7 @@ from crystallize_core.stack.discovery import Installed
 @pytest.fixture(autouse=True)
 def _nothing_is_installed(monkeypatch):
     """Whatever is installed here: the official plugins are not."""
-    monkeypatch.setattr("crystallize_core.engine.plan.installed", lambda group: [])
+    monkeypatch.setattr("crystallize_core.stack.discovery.installed", lambda group: [])
 
 
 def experiment(*plugins, step=None, options=None, **more):
@@ -58,7 +58,7 @@ def test_an_option_of_an_official_plugin_comes_with_the_line_that_installs_it(op
 def test_an_option_of_an_installed_plugin_that_is_not_active_is_not_to_be_installed_again(monkeypatch):
     """Where the stack leaves it out, installing does not help."""
     there = Installed("retries", "x:Plugin", "crystallize-retries", "1.0", None)
-    monkeypatch.setattr("crystallize_core.engine.plan.installed", lambda group: [there])
+    monkeypatch.setattr("crystallize_core.stack.discovery.installed", lambda group: [there])
     assert refused(retry=3) == lines(
         "step 'work' asks for retry=3, but nothing in the stack provides 'retry': crystallize-retries is installed, "
         "but not active here; `crystallize plugins list` says why"
