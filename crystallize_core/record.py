@@ -41,12 +41,21 @@ class RunInfo:
 
 @attrs.frozen
 class PluginRecord:
-    """One plugin of the stack that a run used."""
+    """One plugin of the stack that a run used.
+
+    Attributes:
+        name: Its name in the stack.
+        distribution, version: What it was installed with; None for a local one.
+        options: Its options, secrets masked.
+        instance_of: The plugin that it is an instance of, where it has another name; else None.
+
+    """
 
     name: str
     distribution: str | None
     version: str | None
     options: Mapping[str, Any]
+    instance_of: str | None = None
 
 
 @attrs.frozen

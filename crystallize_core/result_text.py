@@ -117,7 +117,8 @@ def _origin(result: Result) -> list[str]:
         for key, value in values.items()
         if key == "seed"
     ]
-    stack = ", ".join(f"{p.name} {p.version}" if p.version else p.name for p in run.stack) or "no plugins"
+    names = {p.name: f"{p.name} ({p.instance_of})" if p.instance_of else p.name for p in run.stack}
+    stack = ", ".join(f"{names[p.name]} {p.version}" if p.version else names[p.name] for p in run.stack) or "no plugins"
     return [
         *described,
         f"stack: {stack} (core {run.core_version}, Python {run.python})",

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from crystallize_core.cli.cache import cache
+from crystallize_core.cli.config import config
 from crystallize_core.cli.extra import ExtensibleGroup
 from crystallize_core.cli.plugins import plugins
 from crystallize_core.cli.run import run
@@ -65,3 +66,4 @@ def main(*, traceback: bool) -> None:
 main.add_command(run)
 main.add_command(plugins)
 main.add_command(cache)
+main.add_command(config)

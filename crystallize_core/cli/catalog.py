@@ -11,16 +11,20 @@ from typing import Any, Final, Literal
 import attrs
 
 from crystallize_core.errors import CrystallizeError, describe
+from crystallize_core.stack.allowing import NOT_ALLOWED, Allowance
 from crystallize_core.stack.attached import ActivePlugin, Stack
 from crystallize_core.stack.checking import hooks_of
-from crystallize_core.stack.config import Environment, StackConfig, find_config, from_environment
+from crystallize_core.stack.config import Environment, StackConfig, from_environment, look_for_config
 from crystallize_core.stack.discovery import EXECUTORS, PLUGINS, Installed, installed
 from crystallize_core.stack.files import load_file
-from crystallize_core.stack.resolve import is_path, resolve
+from crystallize_core.stack.instances import is_path, listed
+from crystallize_core.stack.resolve import resolve
 
 __all__ = ["Catalog", "Entry", "catalog"]
 
-Status = Literal["active", "broken", "disabled", "duplicate", "not active", "not chosen", "not in the stack"]
+Status = Literal[
+    "active", "broken", "disabled", "duplicate", "not active", "not allowed", "not chosen", "not in the stack"
+]
 _GROUPS: Final = (("plugin", PLUGINS), ("executor", EXECUTORS))
 
 
@@ -36,6 +40,7 @@ class Entry:
         hooks: The hooks that it implements; none where it cannot be imported.
         status: Whether an experiment that is made here uses it, and why not, in a word or two.
         reason: The reason in full, where the status does not say it all.
+        instance_of: The plugin that it is an instance of, where it has another name; else None.
 
     """
 
@@ -47,6 +52,7 @@ class Entry:
     hooks: tuple[str, ...]
     status: Status
     reason: str | None = None
+    instance_of: str | None = None
 
     @property
     def active(self) -> bool:
@@ -75,7 +81,7 @@ def catalog() -> Catalog:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is skipped is listed with its reason
         here = _Here.found()
-        entries = [*here.installed(), *here.local()]
+        entries = [*here.installed(), *here.instances(), *here.local()]
     places = {name: at for at, name in enumerate(here.order)}
     entries.sort(key=lambda entry: (not entry.active, places.get(entry.name, 0), entry.name, entry.distribution or ""))
     return Catalog(here.config.source, here.error, tuple(entries))
@@ -90,6 +96,7 @@ class _Here:
         environment: What the environment variables say.
         stack: The plugins that an experiment would get; None where it would be refused.
         error: Why it would be refused.
+        allowance: The distributions of which something may be imported.
 
     """
 
@@ -97,18 +104,28 @@ class _Here:
     environment: Environment
     stack: Stack | None
     error: str | None
+    allowance: Allowance
 
     @classmethod
     def found(cls) -> _Here:
-        config, environment = StackConfig(), Environment()
+        config, environment, allowance = StackConfig(), Environment(), Allowance()
         try:
             environment = from_environment()
-            config = find_config()
-            return cls(config, environment, resolve(config=config, environment=environment), None)
+            allowance = Allowance.here(StackConfig(), environment)
+            config, problems = look_for_config()
+            allowance = Allowance.here(config, environment)
+            stack = None if problems else resolve(config=config, environment=environment)
+            return cls(
+                config,
+                environment,
+                stack,
+                "\n  ".join([f"{config.source}:", *problems]) if problems else None,
+                allowance,
+            )
         except CrystallizeError as error:
-            return cls(config, environment, None, str(error))
+            return cls(config, environment, None, str(error), allowance)
         except Exception as error:  # noqa: BLE001 - a stranger's plugin may fail in any way while it is made
-            return cls(config, environment, None, describe(error))
+            return cls(config, environment, None, describe(error), allowance)
 
     @property
     def order(self) -> list[str]:
@@ -131,13 +148,17 @@ class _Here:
         hooks: tuple[str, ...] = ()
         loaded: Any = None
         problem: str | None = None
+        origin = (item.distribution, item.version, item.value)
+        if not self.allowance.permits(item.distribution):
+            refusal = self.allowance.refusal(f"{kind} {item.name!r}", [item])
+            return Entry(item.name, kind, *origin, (), NOT_ALLOWED, refusal)
+        same = [other for other in same if self.allowance.permits(other.distribution)]
         try:
             loaded = item.load()
             hooks = _hooks(loaded, item.name)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it is what is to be listed
             problem = str(error) if isinstance(error, CrystallizeError) else describe(error)
         status, reason = self._status(kind, item, same, loaded, problem)
-        origin = (item.distribution, item.version, item.value)
         return Entry(item.name, kind, *origin, hooks, status, reason)
 
     def _status(
@@ -169,15 +190,40 @@ class _Here:
             return "not in the stack", "CRYSTALLIZE_AUTOLOAD is off"
         return "not in the stack", f"{self.config.source} does not name it"
 
+    def instances(self) -> list[Entry]:
+        """The further instances of installed plugins, under the names that they have in the stack."""
+        return [
+            Entry(
+                plugin.name,
+                "plugin",
+                plugin.distribution,
+                plugin.version,
+                f"instance of {plugin.instance_of!r}",
+                tuple(hooks_of(plugin.plugin, plugin.name)),
+                "active",
+                instance_of=plugin.instance_of,
+            )
+            for plugin in self.stack or ()
+            if plugin.origin == "entry point" and plugin.instance_of is not None
+        ]
+
     # What lies beside the configuration ---------------------------------------------------------
 
     def local(self) -> list[Entry]:
         """The plugins of local files: as they are in the stack, or by file where there is no stack."""
         if self.stack is None:
-            return [_local_file(self.config.folder / name) for name in self.config.plugins or () if is_path(name)]
+            paths = [listed(name).plugin for name in self.config.plugins or ()]
+            return [_local_file(self.config.folder / path) for path in dict.fromkeys(paths) if is_path(path)]
         return [
             Entry(
-                plugin.name, "local", None, None, plugin.origin, tuple(hooks_of(plugin.plugin, plugin.name)), "active"
+                plugin.name,
+                "local",
+                None,
+                None,
+                plugin.origin,
+                tuple(hooks_of(plugin.plugin, plugin.name)),
+                "active",
+                instance_of=plugin.instance_of,
             )
             for plugin in self.stack
             if plugin.origin != "entry point"
@@ -202,6 +248,6 @@ def _hooks(loaded: Any, name: str) -> tuple[str, ...]:
 
 
 def _is_made_of(plugin: ActivePlugin, name: str, loaded: Any) -> bool:
-    if plugin.name != name or plugin.origin != "entry point":
+    if plugin.name != name or plugin.origin != "entry point" or plugin.instance_of is not None:
         return False
     return plugin.plugin is loaded or (not isinstance(loaded, ModuleType) and type(plugin.plugin) is loaded)

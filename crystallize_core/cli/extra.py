@@ -71,6 +71,13 @@ def _owner(item: Installed) -> str:
     return f"{item.distribution} {item.version}"
 
 
+def _check_allowed(what: str, item: Installed) -> None:
+    from crystallize_core.stack.allowing import Allowance  # noqa: PLC0415 - not for --help
+    from crystallize_core.stack.config import find_config, from_environment  # noqa: PLC0415 - as above
+
+    Allowance.here(find_config(), from_environment()).check(what, item)
+
+
 class _PluginCommand(click.Command):
     """Stands for a command of a plugin until it runs."""
 
@@ -88,6 +95,7 @@ class _PluginCommand(click.Command):
         if len(self.found) > 1:
             self._refuse(f"is shipped by {' and '.join(map(_owner, self.found))}; uninstall one of them")
         item = self.found[0]
+        _check_allowed(f"command {self.name!r}", item)
         try:
             command = item.load()
         except PluginError as error:

@@ -60,4 +60,5 @@ def _as_text(found: Catalog) -> str:
 
 def _row(entry: Entry) -> tuple[str, ...]:
     owner = entry.distribution or entry.origin
-    return entry.name, entry.kind, owner, entry.version or "-", entry.status, ", ".join(entry.hooks) or "-"
+    name = entry.name if entry.instance_of is None else f"{entry.name} ({entry.instance_of})"
+    return name, entry.kind, owner, entry.version or "-", entry.status, ", ".join(entry.hooks) or "-"

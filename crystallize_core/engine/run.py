@@ -266,7 +266,8 @@ class Run:
 
     def _record(self, notes: list[Note], answers: list[tuple[ActivePlugin, Any]], *, interrupted: bool) -> RunRecord:
         stack = tuple(
-            PluginRecord(p.name, p.distribution, p.version, values_of(p.plugin)) for p in self.experiment.stack
+            PluginRecord(p.name, p.distribution, p.version, values_of(p.plugin), p.instance_of)
+            for p in self.experiment.stack
         )
         overrides = {c.name: c.overridden for c in self.session.conditions if c.overridden}
         return RunRecord(
@@ -303,7 +304,16 @@ def _each_once(notes: Iterable[Note]) -> list[Note]:
 
 def stack_digest(stack: Sequence[PluginRecord]) -> str:
     """One digest over names, distributions, versions and options."""
-    rows = [(p.name, p.distribution, p.version, {k: value_digest(v) for k, v in p.options.items()}) for p in stack]
+    rows = [
+        (
+            p.name,
+            p.distribution,
+            p.version,
+            {k: value_digest(v) for k, v in p.options.items()},
+            *([p.instance_of] if p.instance_of else []),
+        )
+        for p in stack
+    ]
     return content_digest(rows)
 
 

@@ -9,13 +9,15 @@ from typing import Final
 import attrs
 
 from crystallize_core.errors import PluginError
+from crystallize_core.stack.assigned import Assignments
 from crystallize_core.stack.config import Environment, StackConfig, names_in
 from crystallize_core.stack.discovery import Installed, installed, normalized
 from crystallize_core.stack.origins import Origin, Trace
+from crystallize_core.stack.overrides import overrides
 
 __all__ = ["NOT_ALLOWED", "Allowance", "Shelf"]
 
-NOT_ALLOWED: Final = "not allowed"
+NOT_ALLOWED: Final = "not allowed"  # also a status in `crystallize plugins list`
 
 
 @attrs.frozen
@@ -49,6 +51,12 @@ class Allowance:
             trace.replace(("allow",), list(names_in(told)), Origin("command line", "-o allow"))
         found = trace.told(("allow",))
         return cls(tuple(found[0].value), str(found[0].origin)) if found else cls()
+
+    @classmethod
+    def here(cls, config: StackConfig, environment: Environment) -> Allowance:
+        """The same with what the command line of this process says."""
+        told = Assignments({}, overrides().options).settings
+        return cls.of(attrs.evolve(config, trace=config.trace.copy()), environment, told.get("allow"))
 
     def permits(self, distribution: str) -> bool:
         """Whether this distribution may be used; names that a package index takes for the same are the same."""

@@ -32,7 +32,7 @@ class ActivePlugin:
         plugin: The object.
         origin: Where it came from: `entry point`, `argument`, or the path of a local file.
         distribution, version: What it was installed with; None for a local one.
-        alias_of: The plugin that it is an instance of, where it has another name; else None.
+        instance_of: The plugin that it is an instance of, where it has another name; else None.
 
     """
 
@@ -41,7 +41,7 @@ class ActivePlugin:
     origin: str
     distribution: str | None = None
     version: str | None = None
-    alias_of: str | None = None
+    instance_of: str | None = None
 
     @property
     def essential(self) -> bool:
@@ -172,11 +172,11 @@ def constraints(plugins: Sequence[ActivePlugin]) -> dict[str, Constraint]:
     """What each plugin says about its place, where the name of a plugin stands for its other instances, too."""
     instances: dict[str, list[ActivePlugin]] = {}
     for plugin in plugins:
-        if plugin.alias_of is not None:
-            instances.setdefault(plugin.alias_of, []).append(plugin)
+        if plugin.instance_of is not None:
+            instances.setdefault(plugin.instance_of, []).append(plugin)
 
     def meant(plugin: ActivePlugin, names: tuple[str, ...]) -> tuple[str, ...]:
-        kind = plugin.alias_of or plugin.name
+        kind = plugin.instance_of or plugin.name
         others = [other.name for name in names if name != kind for other in instances.get(name, ())]
         return (*names, *others)
 

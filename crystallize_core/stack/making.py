@@ -17,7 +17,7 @@ from crystallize_core.stack.checking import hooks_of, is_executor, plugin_name
 from crystallize_core.stack.contract import check_contract
 from crystallize_core.stack.instances import give_name
 from crystallize_core.stack.options import build, problems
-from crystallize_core.stack.origins import Key, Trace
+from crystallize_core.stack.origins import Key, Origin, Trace
 
 _OF_OPTIONS: Final = 3
 """So long are the keys of options; those of what is inside a table are longer."""
@@ -59,6 +59,7 @@ class Order:
         check_contract(loaded, self.name, self.needs)
         if not isinstance(loaded, type):
             self._refuse_class_matters(loaded)
+            self._made_by_others("an object")
             made = loaded
         else:
             made = self._instance(loaded)
@@ -90,10 +91,18 @@ class Order:
             return build(loaded, options, where=where, places=places)
         try:
             autoload = None if self.asked else getattr(loaded, "autoload", None)
-            return loaded() if autoload is None else autoload()
+            if autoload is None:
+                return loaded()
+            if getattr(autoload, "__func__", None) is not BasePlugin.autoload.__func__:  # type: ignore[attr-defined]
+                self._made_by_others(f"{loaded.__qualname__}.autoload()")
+            return autoload()
         except (Exception, SystemExit) as error:
             message = f"plugin {self.name!r} cannot be made: {describe(error)}"
             raise PluginError(message, plugin=self.name) from error
+
+    def _made_by_others(self, how: str) -> None:
+        """Note that the options of the plugin are neither told nor defaults."""
+        self.trace.replace(("made", self.name), None, Origin("default", how))
 
     def _places(self) -> dict[str, str]:
         """Where options stand, for messages, as far as it is not where the project has them."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 from crystallize_core.stack.declared import FACTORY, MASK, REQUIRED, SECRET, attrs_fields, declared, options_of
 
-__all__ = ["build", "check_value", "error_of", "nested", "problems", "values_of"]
+__all__ = ["build", "check_value", "error_of", "nested", "plain", "problems", "values_of"]
 
 T = TypeVar("T")
 
@@ -114,21 +114,21 @@ def values_of(plugin: object) -> dict[str, Any]:
     values = {}
     for option, attribute in declared(type(plugin)):
         if attribute is not None and hasattr(plugin, attribute):
-            values[option.name] = MASK if option.secret else _plain(getattr(plugin, attribute))
+            values[option.name] = MASK if option.secret else plain(getattr(plugin, attribute))
     return values
 
 
-def _plain(value: Any) -> Any:
-    """Objects that are written as tables become tables, wherever they are in lists and tables."""
+def plain(value: Any) -> Any:
+    """A value for records: objects that are written as tables become tables, wherever they are, and secrets are masked."""
     if is_table_class(type(value)):
         return values_of(value)
     if type(value) is dict:
         masked = {key for key in value if isinstance(key, str) and SECRET.search(key)}
-        return {key: MASK if key in masked else _plain(item) for key, item in value.items()}
+        return {key: MASK if key in masked else plain(item) for key, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(_plain(item) for item in value)
+        return type(value)(plain(item) for item in value)
     if type(value) in (set, frozenset) and any(is_table_class(type(item)) for item in value):
-        return [_plain(item) for item in value]  # tables cannot be in a set
+        return [plain(item) for item in value]  # tables cannot be in a set
     return value
 
 

@@ -44,9 +44,9 @@ def passed_plugins(given: Iterable[Any], shelf: Shelf) -> list[ActivePlugin]:
             raise PluginError(message, plugin=name)
         if not own:
             name = _free(name, names)
-        alias_of = entry.name if exact and name != entry.name else None
+        instance_of = entry.name if exact and name != entry.name else None
         distribution, version = (entry.distribution, entry.version) if entry else (None, None)
-        found.append(ActivePlugin(name, plugin, "argument", distribution, version, alias_of))
+        found.append(ActivePlugin(name, plugin, "argument", distribution, version, instance_of))
     return found
 
 

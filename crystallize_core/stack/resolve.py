@@ -26,7 +26,7 @@ from crystallize_core.stack.origins import Origin
 from crystallize_core.stack.overrides import overrides
 from crystallize_core.stack.passed import passed_plugins
 
-__all__ = ["PluginWarning", "SettingWarning", "Survey", "is_path", "resolve", "survey"]
+__all__ = ["PluginWarning", "SettingWarning", "Survey", "resolve", "survey"]
 
 CORE_PARTS = ("cache",)
 """What `disable` can leave out besides plugins."""
@@ -265,8 +265,8 @@ class _Resolver:
                 error.address = {"distribution": owners(candidates), **error.address}
             self._broken(name, owners(candidates), error, asked=not optional or self.environment.strict)
             return []
-        alias_of = None if entry.alias is None else entry.plugin
-        return [ActivePlugin(name, plugin, "entry point", item.distribution, item.version, alias_of)]
+        instance_of = None if entry.alias is None else entry.plugin
+        return [ActivePlugin(name, plugin, "entry point", item.distribution, item.version, instance_of)]
 
     def _order(
         self, entry: Listed, name: str, more: Mapping[str, Any], *, asked: bool, needs: Callable[[], str] = str
@@ -326,7 +326,7 @@ class _Resolver:
             error.address = {"file": str(path), **error.address}
             self._broken(name, None, error, asked=True)
             return []
-        return [ActivePlugin(name, made, str(path), alias_of=None if entry.alias is None else own)]
+        return [ActivePlugin(name, made, str(path), instance_of=None if entry.alias is None else own)]
 
     def _executor(self, name: str, disabled: Iterable[str]) -> list[ActivePlugin]:
         kind, _, address = name.partition("://")

@@ -212,6 +212,7 @@ def test_local_plugins_are_listed(listed, write):
             "active": True,
             "status": "active",
             "reason": None,
+            "instance_of": None,
         }
     ]
 
