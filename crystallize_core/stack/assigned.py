@@ -14,7 +14,7 @@ from typing import Any, Final
 import attrs
 
 from crystallize_core.errors import ConfigurationError, did_you_mean
-from crystallize_core.stack.convert import UNIONS, as_path, bare, is_table_class
+from crystallize_core.stack.convert import UNIONS, bare, is_table_class
 from crystallize_core.stack.declared import SECRET, Option, options_of
 from crystallize_core.stack.origins import Key, Origin, Trace
 from crystallize_core.stack.texts import parse_text
@@ -223,7 +223,7 @@ def _no_key(item: Assigned, where: str, key: str, declared: Mapping[str, Option]
     if declared is None:
         return f"{item.origin}: {where} is no table, and has no {_shown(key, item)!r}"
     hint = did_you_mean(_shown(key, item), declared, listing="its keys are")
-    return f"{item.origin}: {as_path(where, _shown(key, item))}: unknown option; {hint}"
+    return f"{item.origin}: {where} has no {_shown(key, item)!r}; {hint}"
 
 
 def _below(option: Option, there: Any) -> dict[str, Option] | Option | None:

@@ -21,7 +21,7 @@ def project(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    for variable in ("PROFILE", "DISABLE", "AUTOLOAD", "STRICT"):
+    for variable in ("PROFILE", "DISABLE", "AUTOLOAD", "STRICT", "PLUGINS", "EXECUTOR", "ALLOW"):
         monkeypatch.setenv(f"CRYSTALLIZE_{variable}", "")
     return folder
 

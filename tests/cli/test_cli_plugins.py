@@ -65,7 +65,7 @@ def test_an_entry_says_what_there_is_to_know(listed, install, autoload):
         {"crystallize.plugins": found, "crystallize.executors": {"runner": "cli_good:Runner"}},
         {"cli_good": GOOD},
     )
-    common = {"distribution": "cli-good", "version": "1.2", "reason": None}
+    common = {"distribution": "cli-good", "version": "1.2", "reason": None, "instance_of": None}
     active = {"kind": "plugin", "active": True, "status": "active"}
     assert sorted(listed("good", "an_object", "module", "runner"), key=lambda entry: entry["name"]) == [
         {"name": "an_object", "origin": "cli_good:an_object", "hooks": ["after_run"], **active, **common},
