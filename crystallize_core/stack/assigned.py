@@ -95,9 +95,13 @@ class Assignments:
 
     def of(self, plugin: str) -> list[tuple[Key, Assigned]]:
         """Those for a plugin that is made now, with the options that they are for."""
-        found = [(path, item) for item in self._items if (path := item.path_in(plugin)) is not None]
+        found = self.about(plugin)
         self._used |= {str(item.origin) for _, item in found}
         return found
+
+    def about(self, plugin: str) -> list[tuple[Key, Assigned]]:
+        """The same, where they have no effect."""
+        return [(path, item) for item in self._items if (path := item.path_in(plugin)) is not None]
 
     def of_nobody(self, known: Iterable[str], listed: Iterable[str]) -> list[str]:
         """What is said about plugins that do not exist, each with a suggestion.

@@ -11,7 +11,7 @@ import attrs
 from crystallize_core.errors import ConfigurationError, PluginError, StackError, did_you_mean, warn_caller
 from crystallize_core.stack import discovery
 from crystallize_core.stack.allowing import NOT_ALLOWED, Allowance, Shelf
-from crystallize_core.stack.assigned import Assignments
+from crystallize_core.stack.assigned import Assignments, with_texts
 from crystallize_core.stack.attached import ActivePlugin, Skipped, Stack
 from crystallize_core.stack.checking import plugin_name
 from crystallize_core.stack.config import Environment, StackConfig, from_environment, look_for_config
@@ -193,6 +193,8 @@ class _Resolver:
         passed = passed_plugins(given, self.shelf)
         taken = {plugin.name for plugin in passed}
         passed = [plugin for plugin in passed if not self._left_out(plugin)]
+        for plugin in passed:  # who asks where its options come from is to see what does not count
+            with_texts(type(plugin.plugin), plugin.name, {}, self.texts.about(plugin.name), self.config.trace)
         if isinstance(executor, str):
             passed = [plugin for plugin in passed if not plugin.is_executor]
         found = self._installed_or_named(taken)
