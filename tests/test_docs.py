@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import tomllib
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -16,6 +17,7 @@ from crystallize_core.cli import main
 from crystallize_core.cli.catalog import Status
 from crystallize_core.named import CACHE_STRATEGIES
 from crystallize_core.plugin import BasePlugin
+from crystallize_core.stack.config import find_config
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -144,6 +146,23 @@ def test_the_life_of_a_step_names_every_hook_that_sees_it():
     named = set(re.findall(r"`(\w+)`", section))
     assert named <= set(hookspecs.HOOKS)
     assert {name for name in hookspecs.HOOKS if "step" in name} <= named
+
+
+def test_the_page_on_compatibility_has_every_contract():
+    """With the first core that has it, the newest last."""
+    table = re.findall(r"^\| (\d+\.\d+) \| (\S+) \|$", _page("compatibility.md"), re.MULTILINE)
+    assert table == list(hookspecs.CORES.items())
+
+
+def test_configurations_on_the_page_on_stacks_can_be_read(tmp_path):
+    """Those that stand in a block of TOML; the other one is of a distribution."""
+    blocks = re.findall(r"^```toml\n(.*?)^```$", _page("stacks.md"), re.MULTILINE | re.DOTALL)
+    tables = [tomllib.loads(block) for block in blocks]
+    (config,) = [table for table in tables if "project" not in table]
+    (tmp_path / "crystallize.toml").write_text(next(b for b in blocks if "project" not in b), encoding="utf-8")
+    assert find_config(tmp_path, profile="ci").executor == "serial"
+    keys = re.findall(r"^\| `(\w+)` \|", _page("stacks.md"), re.MULTILINE)
+    assert set(keys) == config.keys()
 
 
 def test_every_environment_variable_is_named():
