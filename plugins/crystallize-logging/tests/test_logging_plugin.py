@@ -423,3 +423,22 @@ def test_parameters_that_nothing_fills_are_still_found_before_the_run():
     for plugin in (LoggingPlugin(), LoggingPlugin(verbose=True)):
         with pytest.raises(WiringError, match="factor"):
             experiment(plugin, steps=[scale]).validate()
+
+
+def test_several_instances_each_write_their_own_lines(tmp_path):
+    """One `ctx.logger` writes for all of them, each by its own level; what a run does, each says itself."""
+
+    def speak(data, ctx):
+        ctx.logger.bind(rows=1).info("quiet")
+        ctx.logger.warning("loud")
+        return data
+
+    everything = LoggingPlugin(True, "INFO", file=tmp_path / "all.jsonl")
+    audit = LoggingPlugin(log_level="WARNING", file=tmp_path / "audit.jsonl").named("audit")
+    result = Experiment(lambda ctx: 1, [speak], name="two", plugins=[everything, audit], autoload=False).run()
+    assert result.warnings == []
+    events = {
+        name: [json.loads(line)["event"] for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
+        for name in ("all", "audit")
+    }
+    assert events == {"all": ["run started", "quiet", "loud", "step finished", "run finished"], "audit": ["loud"]}

@@ -31,29 +31,44 @@ class ContextLogger:
         output: Gives the output of this process; called when the first line is written.
         level: The lowest level that is written, as a number of the standard library.
         values: What every line carries; read-only.
+        also: The loggers of further instances of the plugin, which get every line as well.
 
     Attributes:
         started: When the attempt of the step that it belongs to began, where somebody watches.
 
     """
 
-    __slots__ = ("_bound", "_level", "_output", "started", "values")
+    __slots__ = ("_bound", "_level", "_output", "_threshold", "also", "started", "values")
 
-    def __init__(self, output: Callable[[], Output], level: int, values: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        output: Callable[[], Output],
+        level: int,
+        values: Mapping[str, Any],
+        also: tuple[ContextLogger, ...] = (),
+    ) -> None:
         self._output = output
-        self._level = level
+        self._threshold = level
+        self._level: int = min([level, *(other._level for other in also)]) if also else level  # noqa: SLF001 - of our kind
         self.values = values
+        self.also = also
         self._bound: Any = None
         self.started: float | None = None
 
+    def of(self, instance: int) -> ContextLogger:
+        """The logger of one instance of the plugin alone; 0 is the one that gave this logger."""
+        return self.also[instance - 1] if instance else ContextLogger(self._output, self._threshold, self.values)
+
     def bind(self, **values: Any) -> ContextLogger:
         """A logger whose lines carry these values too."""
-        return ContextLogger(self._output, self._level, {**self.values, **_renamed(values)})
+        also = tuple(other.bind(**values) for other in self.also)
+        return ContextLogger(self._output, self._threshold, {**self.values, **_renamed(values)}, also)
 
     def unbind(self, *names: str) -> ContextLogger:
         """A logger whose lines do not carry these values; names that are not there do not matter."""
         kept = {name: value for name, value in self.values.items() if name not in names or name in ADDRESS}
-        return ContextLogger(self._output, self._level, kept)
+        also = tuple(other.unbind(*names) for other in self.also)
+        return ContextLogger(self._output, self._threshold, kept, also)
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - as the standard library calls it
         """Whether a line of this level would be written."""
@@ -96,6 +111,11 @@ class ContextLogger:
             self._write(names[-1].lower(), event, args, values)
 
     def _write(self, method: str, event: object, args: tuple[Any, ...], values: dict[str, Any]) -> None:
+        for other in self.also:
+            if other.isEnabledFor(LEVELS[method.upper()]):
+                other._write(method, event, args, dict(values))  # noqa: SLF001 - of our kind
+        if self.also and LEVELS[method.upper()] < self._threshold:
+            return
         values.pop("stacklevel", None)  # of the standard library; lines have no place in the source here
         extra = values.pop("extra", None)
         if isinstance(extra, Mapping):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -56,8 +56,8 @@ class _Run:
     failed: int = 0
 
 
-_going_on: Final[WeakKeyDictionary[Any, _Run]] = WeakKeyDictionary()
-"""By the experiment as a run sees it, which is the run's own, so that two runs are kept apart."""
+_going_on: Final[WeakKeyDictionary[Any, dict[str, _Run]]] = WeakKeyDictionary()
+"""By the experiment as a run sees it, which is the run's own, so that two runs are kept apart; by instance."""
 
 
 @attrs.frozen(eq=False, slots=False)
@@ -119,10 +119,10 @@ class LoggingPlugin(BasePlugin):
         path = None if self.file is None else os.path.abspath(self.file)  # noqa: PTH100 - `resolve` follows links
         if path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-        run.shared[_NAME] = {"file": path}
+        run.shared[self._own] = {"file": path}
         output = partial(_output, self.format, path)
         logger = ContextLogger(output, LEVELS[self.log_level], {"experiment": run.experiment, "run": run.id})
-        _going_on[experiment] = _Run(logger, output)
+        _going_on.setdefault(experiment, {})[self._own] = _Run(logger, output)
         seeds = [said["seed"] for said in run.shared.values() if isinstance(said, Mapping) and "seed" in said]
         logger.info(
             "run started",
@@ -134,7 +134,7 @@ class LoggingPlugin(BasePlugin):
 
     def replicate_done(self, experiment: Any, replicate: int, outcome: ReplicateOutcome) -> None:
         """Say which cells failed; after ten of them only how many."""
-        run = _going_on.get(experiment)
+        run = _going_on.get(experiment, {}).get(self._own)
         if run is None or not outcome.failed:
             return
         for cell in outcome.cells:
@@ -151,7 +151,7 @@ class LoggingPlugin(BasePlugin):
 
     def after_run(self, experiment: Any, result: Any) -> None:
         """Say how it ended."""
-        run = _going_on.pop(experiment, None)
+        run = _going_on.get(experiment, {}).pop(self._own, None)
         if run is None:
             return
         write = run.logger.warning if result.errors or result.run.interrupted else run.logger.info
@@ -164,24 +164,34 @@ class LoggingPlugin(BasePlugin):
         # Whoever has written nothing has no structlog loaded, and has lost nothing.
         problem = run.output().take_problem() if _OUTPUT in sys.modules else None
         if problem is not None:
-            result.add_warning(f"log lines were lost: {problem}", plugin=_NAME)
+            result.add_warning(f"log lines were lost: {problem}", plugin=self._own)
 
     # In the workers -----------------------------------------------------------------------------
 
     def before_replicate(self, experiment: Any, ctx: FrozenContext) -> None:
         """Give the steps of the cell their logger."""
         # The core reads this code to learn which keys it adds; it can while `ctx` is only asked for attributes.
-        logger = partial(self._logger, ctx.run, ctx.get(REPLICATE_KEY), ctx.get(CONDITION_KEY))
-        ctx.provide("logger", logger, tracked=False)
+        first, *others = _instances(experiment)
+        if first is self:  # there is one `ctx.logger`, which writes for all instances
+            logger = partial(self._logger, others, ctx.run, ctx.get(REPLICATE_KEY), ctx.get(CONDITION_KEY))
+            ctx.provide("logger", logger, tracked=False)
 
-    def _logger(self, run: Any, replicate: int, condition: str, ctx: FrozenContext) -> ContextLogger:
+    def _logger(
+        self, others: Sequence[LoggingPlugin], run: Any, replicate: int, condition: str, ctx: FrozenContext
+    ) -> ContextLogger:
         """The logger of one attempt of a step, or of what runs outside the steps."""
+        also = tuple(other._logger((), run, replicate, condition, ctx) for other in others)  # noqa: SLF001 - of our kind
         values: dict[str, Any] = {} if run is None else {"experiment": run.experiment, "run": run.id}
         values |= {"replicate": replicate, "condition": condition}
         if ctx.step_name is not None:
             values |= {"step": ctx.step_name, "attempt": ctx.attempt}
-        path = None if run is None else run.shared.get(_NAME, {}).get("file")
-        return ContextLogger(partial(_output, self.format, path), LEVELS[self.log_level], values)
+        path = None if run is None else run.shared.get(self._own, {}).get("file")
+        return ContextLogger(partial(_output, self.format, path), LEVELS[self.log_level], values, also)
+
+    @property
+    def _own(self) -> str:
+        """The name of this instance."""
+        return self.plugin_name or _NAME
 
     def before_step(self, experiment: Any, step: Any, ctx: FrozenContext) -> None:
         """Look at the clock."""
@@ -195,16 +205,23 @@ class LoggingPlugin(BasePlugin):
         logger = ctx.logger
         if not isinstance(logger, ContextLogger):
             return  # a pipeline that runs on its own has no logger of ours
+        mine = logger if not logger.also else logger.of(_instances(experiment).index(self))
         if logger.started is None:
-            logger.info("step answered without running")  # by the cache, or by a policy
+            mine.info("step answered without running")  # by the cache, or by a policy
         else:
-            logger.info("step finished", seconds=round(perf_counter() - logger.started, 6))
+            mine.info("step finished", seconds=round(perf_counter() - logger.started, 6))
 
     def step_failed(self, experiment: Any, step: Any, ctx: FrozenContext, error: BaseException, attempt: int) -> None:
         """Say which attempt failed; a failed cell is told of in any case."""
         logger = ctx.logger
         if self.verbose and isinstance(logger, ContextLogger):
-            logger.warning("attempt failed", error=describe(error))
+            mine = logger if not logger.also else logger.of(_instances(experiment).index(self))
+            mine.warning("attempt failed", error=describe(error))
+
+
+def _instances(experiment: Any) -> list[LoggingPlugin]:
+    """All instances of this plugin in the stack, in its order."""
+    return [plugin for plugin in experiment.plugins if isinstance(plugin, LoggingPlugin)]
 
 
 def _output(style: str, path: str | None) -> Output:
