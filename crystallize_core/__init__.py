@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from crystallize_core.result import Result
     from crystallize_core.samples import ConditionMetrics, ExperimentMetrics, Row
     from crystallize_core.skipping import Skipped, unless, when
-    from crystallize_core.stack.resolve import PluginWarning, SettingWarning
+    from crystallize_core.stack.notices import PluginWarning, SettingWarning
     from crystallize_core.step import PipelineStep, pipeline_step
     from crystallize_core.stream import ReplicateStream
     from crystallize_core.treatment import Treatment, treatment
@@ -227,7 +227,7 @@ _HOMES = {
     "result": ("Result",),
     "samples": ("ConditionMetrics", "ExperimentMetrics", "Row"),
     "skipping": ("Skipped", "unless", "when"),
-    "stack.resolve": ("PluginWarning", "SettingWarning"),
+    "stack.notices": ("PluginWarning", "SettingWarning"),
     "step": ("PipelineStep", "pipeline_step"),
     "stream": ("ReplicateStream",),
     "treatment": ("Treatment", "treatment"),

@@ -182,13 +182,23 @@ class _Here:
         if self.stack is None:
             return "not active", None  # the catalog has the error
         skipped = next((s for s in self.stack.skipped if s.name == name), None)
-        if skipped is not None:
+        if skipped is not None and skipped.error is not None:
             return "broken", skipped.reason
+        if skipped is not None:
+            return "disabled", f"disabled by {self._who_said('disable', name)}"
         if kind == "executor":
             return "not chosen", None
         if not self.environment.autoload:
             return "not in the stack", "CRYSTALLIZE_AUTOLOAD is off"
-        return "not in the stack", f"{self.config.source} does not name it"
+        return "not in the stack", f"{self._who_said('plugins')} does not name it"
+
+    def _who_said(self, setting: str, name: str | None = None) -> str:
+        """Who said a setting, or had this name in it."""
+        assert self.stack is not None
+        assert self.stack.config is not None  # only in workers
+        told = self.stack.config.trace.told((setting,))
+        found = next((one.origin for one in told if name is None or name in one.value), None)
+        return str(self.config.source) if found is None or found.kind in ("file", "profile") else str(found)
 
     def instances(self) -> list[Entry]:
         """The further instances of installed plugins, under the names that they have in the stack."""

@@ -359,7 +359,7 @@ def _output_for(as_json: bool) -> contextlib.AbstractContextManager[None]:  # no
 @contextlib.contextmanager
 def _warnings_told() -> Iterator[list[str]]:
     """Collect the warnings about plugins, which are in the result as well; show all others as always."""
-    from crystallize_core.stack.resolve import PluginWarning  # noqa: PLC0415 - not for --help
+    from crystallize_core.stack.notices import PluginWarning  # noqa: PLC0415 - not for --help
 
     told: list[str] = []
     usual = warnings.showwarning

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from crystallize_core.errors import ConfigurationError, PluginError, StackError, did_you_mean, warn_caller
+from crystallize_core.errors import ConfigurationError, PluginError, StackError, did_you_mean
 from crystallize_core.stack import discovery
 from crystallize_core.stack.allowing import NOT_ALLOWED, Allowance, Shelf
 from crystallize_core.stack.assigned import Assignments, with_texts
@@ -22,22 +22,15 @@ from crystallize_core.stack.instances import Listed, is_path, listed
 from crystallize_core.stack.layers import effective, owners
 from crystallize_core.stack.making import Order, check_executor, plugins_in
 from crystallize_core.stack.missing import no_executor, not_installed
+from crystallize_core.stack.notices import tell
 from crystallize_core.stack.origins import Origin
 from crystallize_core.stack.overrides import overrides
 from crystallize_core.stack.passed import passed_plugins
 
-__all__ = ["PluginWarning", "SettingWarning", "Survey", "resolve", "survey"]
+__all__ = ["Survey", "resolve", "survey"]
 
 CORE_PARTS = ("cache",)
 """What `disable` can leave out besides plugins."""
-
-
-class PluginWarning(UserWarning):
-    """An installed plugin could not be used and was skipped; the message says which and why."""
-
-
-class SettingWarning(UserWarning):
-    """Something that the environment or the command line says has no effect; the message says what and why."""
 
 
 def resolve(
@@ -389,18 +382,13 @@ class _Resolver:
             self.idle.append(f"{origin} has no effect on {name!r}: there is no plugin of this name; {hint}")
 
     def _report(self, stack: Stack, passed: set[str], executor: Any) -> None:
-        for skipped in self.skipped:
-            if skipped.error is not None:
-                text = f"installed plugin {skipped.name!r} of {skipped.distribution} is skipped: {skipped.reason}"
-                warn_caller(text, PluginWarning)
         self.idle += self.texts.idle(passed)
         said = [name for name in ("executor", "plugins") if name in self.texts.settings]
         if not self.is_open:
             self.idle += [f"-o {name} has no effect: only what was passed in Python counts here" for name in said]
         elif executor is not None and "executor" in said:
             self.idle.append("-o executor has no effect: an executor was passed in Python, which counts more")
-        for text in self.idle:
-            warn_caller(text, SettingWarning)
+        tell(self.skipped, self.idle)
         for plugin in stack:
             warn_of_deprecated(plugin)
 

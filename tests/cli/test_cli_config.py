@@ -313,6 +313,28 @@ def test_the_list_of_plugins_goes_by_them(conf, crystallize):
     ]
 
 
+def test_the_list_of_plugins_says_who_left_something_out(conf, crystallize, install, write):
+    """A shipped stack, the command line, or a list that does not name it."""
+    install(
+        "conf-b",
+        {"crystallize.plugins": {"b": "conf_a:Plugin", "c": "conf_a:Plugin"}, "crystallize.stacks": {"s": "conf_b:S"}},
+        {"conf_b": "S = {'disable': ['b']}"},
+    )
+    write("crystallize.toml", 'extends = ["s"]')
+
+    def reasons(*options):
+        result = crystallize("plugins", "list", "--json", *options)
+        entries = json.loads(result.stdout)["plugins"]
+        return {e["name"]: (e["status"], e["reason"]) for e in entries if e["name"] in ("a", "b", "c")}
+
+    assert reasons("-o", "disable=a") == {
+        "a": ("disabled", "disabled by -o disable"),
+        "b": ("disabled", "disabled by stack 's' of conf-b 1.2, disable"),
+        "c": ("active", None),
+    }
+    assert reasons("-o", "plugins=a")["c"] == ("not in the stack", "-o plugins does not name it")
+
+
 def test_what_is_not_allowed_is_listed_and_not_imported(conf, crystallize, install, project):
     """With the distribution to add, and where."""
     install(
