@@ -26,7 +26,7 @@ class BasePlugin:
     Attributes:
         plugin_name: The name of the plugin in stacks, messages and records; default the name of its
             entry point, else of its class. Name it as the entry point, so that an instance made in
-            Python replaces the installed one.
+            Python replaces the installed one. An instance that has another name in its stack has that one here.
         contract: The version of the hooks that the plugin was written for, such as "1.0"
             (`crystallize_core.hookspecs.CONTRACT`); None means the oldest. A core that has only an older one refuses
             the plugin and says what to install.

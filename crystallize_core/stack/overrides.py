@@ -25,7 +25,7 @@ class Overrides:
     """
 
     profile: str | None = None
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] = attrs.field(default=(), repr=False)  # some may be secret
 
 
 _current = Overrides()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import attrs
@@ -100,14 +101,12 @@ def a(site):
 # Which one counts ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("until", "size"),
-    [("default", 1), ("stack", 2), ("file", 3), ("profile", 4), ("environment", 5), ("command line", 6)],
-)
-def test_the_stronger_layer_counts(site, project, monkeypatch, a, until, size):
-    """In the order of the page: each layer is added to all weaker ones."""
-    layers = ["default", "stack", "file", "profile", "environment", "command line"]
-    present = layers[: layers.index(until) + 1]
+LAYERS = ("stack", "file", "profile", "environment", "command line")
+
+
+@pytest.mark.parametrize("present", [c for n in range(6) for c in itertools.combinations(LAYERS, n)], ids=" < ".join)
+def test_the_strongest_layer_that_says_something_counts(site, project, monkeypatch, a, present):
+    """Every combination of the layers, in the order of the page."""
     site.plugin("house", "Plugin = {'options': {'a': {'size': 2}}}", group="stacks")
     text = 'extends = ["house"]\n' if "stack" in present else ""
     text += "[options.a]\nsize = 3\n" if "file" in present else ""
@@ -117,7 +116,8 @@ def test_the_stronger_layer_counts(site, project, monkeypatch, a, until, size):
         monkeypatch.setenv("CRYSTALLIZE_PROFILE", "ci")
     if "environment" in present:
         monkeypatch.setenv("CRYSTALLIZE_A__SIZE", "5")
-    assert a(*(["a.size=6"] if "command line" in present else [])).size == size
+    size = a(*(["a.size=6"] if "command line" in present else [])).size
+    assert size == (LAYERS.index(present[-1]) + 2 if present else 1)
 
 
 def test_an_object_in_python_counts_most(site, monkeypatch):
