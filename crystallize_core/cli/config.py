@@ -47,7 +47,7 @@ def _here() -> StackReport:
         found = survey()
     except CrystallizeError as error:  # nothing of it can be read
         return report(StackConfig(plugins=()), (), (), [str(error)])
-    return report(found.config, found.plugins, found.skipped, found.problems)
+    return report(found.config, found.plugins, found.skipped, found.problems, found.idle)
 
 
 def _of(target: str) -> StackReport:
@@ -81,6 +81,7 @@ def _as_json(found: StackReport) -> dict[str, Any]:
             {"name": s.name, "distribution": s.distribution, "reason": s.reason, "broken": s.error is not None}
             for s in found.skipped
         ],
+        "idle": list(found.idle),
     }
 
 
@@ -112,6 +113,7 @@ def _as_text(found: StackReport) -> str:
         _listed("not in effect:", [_line(s) for s in found.unused]),
         _listed("left out:", [f"{s.name}: {s.reason}" for s in found.skipped if s.error is None]),
         _listed("broken:", [f"{s.name}: {s.reason}" for s in found.skipped if s.error is not None]),
+        _listed("warnings:", list(found.idle)),
         _listed("an experiment that is made here is refused:", list(found.problems)),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)

@@ -28,7 +28,7 @@ def contract_of(plugin: object) -> str:
         PluginError: It says something else than a version.
 
     """
-    said = getattr(plugin, "contract", None)
+    said = inspect.getattr_static(plugin, "contract", None)  # properties of strangers are not run
     is_ours = isinstance(plugin, BasePlugin) or (isinstance(plugin, type) and issubclass(plugin, BasePlugin))
     if said is None or not (is_ours or isinstance(said, str)):  # something else that happens to have this name
         return OLDEST

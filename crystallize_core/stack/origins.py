@@ -44,6 +44,11 @@ class Origin:
         return f"{self.source}, {_dotted(self.path)}" if self.path else self.source
 
     @property
+    def is_outside(self) -> bool:
+        """Whether it is neither in files nor in code, but belongs to one call of the program."""
+        return self.kind in ("environment", "command line")
+
+    @property
     def line(self) -> int | None:
         """The line of the file, where it can be told for sure."""
         return None if self.file is None else _line(self.file, (*self.root, *self.path))

@@ -85,6 +85,7 @@ class StackReport:
         plugins: The plugins in their order, with their options.
         unused: Options of plugins that are not in the stack, or cannot be made.
         skipped: What is not used, and why.
+        idle: What the environment and the command line say in vain.
 
     """
 
@@ -94,10 +95,15 @@ class StackReport:
     plugins: tuple[PluginReport, ...]
     unused: tuple[Setting, ...]
     skipped: tuple[Skipped, ...]
+    idle: tuple[str, ...] = ()
 
 
 def report(
-    config: StackConfig, plugins: Sequence[ActivePlugin], skipped: Sequence[Skipped], problems: Sequence[str] = ()
+    config: StackConfig,
+    plugins: Sequence[ActivePlugin],
+    skipped: Sequence[Skipped],
+    problems: Sequence[str] = (),
+    idle: Sequence[str] = (),
 ) -> StackReport:
     """All values of a stack.
 
@@ -106,6 +112,7 @@ def report(
         plugins: The plugins in their order.
         skipped: What is not used.
         problems: What is wrong.
+        idle: What has no effect.
 
     """
     used = {plugin.name for plugin in plugins}
@@ -121,6 +128,7 @@ def report(
         tuple(_plugin(config, plugin) for plugin in plugins),
         tuple(unused),
         tuple(skipped),
+        tuple(idle),
     )
 
 

@@ -68,6 +68,7 @@ class Survey:
         plugins: What can be used; in the order of the stack where there is one.
         skipped: What cannot be used or is left out, with the reason.
         problems: Why an experiment that is made here would be refused; empty if it would not.
+        idle: What the environment and the command line say in vain.
 
     """
 
@@ -75,6 +76,7 @@ class Survey:
     plugins: tuple[ActivePlugin, ...]
     skipped: tuple[Skipped, ...]
     problems: tuple[str, ...]
+    idle: tuple[str, ...]
 
 
 def survey(*, config: StackConfig | None = None, environment: Environment | None = None) -> Survey:
@@ -149,7 +151,7 @@ class _Resolver:
         problems += texts.problems
         config = effective(config, environment, told, shelf, problems)
         off = frozenset(
-            name for said in config.trace.told(("disable",)) if _is_outside(said.origin) for name in said.value
+            name for said in config.trace.told(("disable",)) if said.origin.is_outside for name in said.value
         )
         return cls(config, environment, texts, shelf, problems, off, goes_on, is_open, unsound)
 
@@ -176,7 +178,8 @@ class _Resolver:
             plugins = list(Stack(plugins).plugins)
         except StackError as error:
             self.problems.append(str(error))
-        return Survey(self.config, tuple(plugins), tuple(self.skipped), tuple(self.problems))
+        idle = (*self.idle, *self.texts.idle(())) if not self.problems else ()
+        return Survey(self.config, tuple(plugins), tuple(self.skipped), tuple(self.problems), idle)
 
     def _everything(self, given: list[Any], executor: Any) -> tuple[list[ActivePlugin], set[str]]:
         """All plugins, those that were passed behind the others; and the names of those that were passed."""
@@ -378,7 +381,7 @@ class _Resolver:
     def _nothing_to_disable(self, origin: Origin, name: str, hint: str) -> None:
         if origin.kind in ("file", "profile"):
             self.problems.append(f"disable: there is no plugin {name!r}; {hint}")
-        elif _is_outside(origin):  # of what is passed in Python, another experiment may have it
+        elif origin.is_outside:  # of what is passed in Python, another experiment may have it
             self.idle.append(f"{origin} has no effect on {name!r}: there is no plugin of this name; {hint}")
 
     def _report(self, stack: Stack, passed: set[str], executor: Any) -> None:
@@ -391,7 +394,3 @@ class _Resolver:
         tell(self.skipped, self.idle)
         for plugin in stack:
             warn_of_deprecated(plugin)
-
-
-def _is_outside(origin: Origin) -> bool:
-    return origin.kind in ("environment", "command line")

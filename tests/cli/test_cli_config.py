@@ -219,6 +219,15 @@ def test_what_is_left_out_is_shown(conf, shown, install, monkeypatch):
     assert (skipped["a"], skipped["other"]) == (("disabled", False), ("not allowed", False))
 
 
+def test_what_has_no_effect_is_shown(conf, shown, write, monkeypatch):
+    """A name that belongs to nothing, and options of what is not in the stack."""
+    monkeypatch.setenv("CRYSTALLIZE_DISABLE", "aa")
+    assert shown("-o", "runner.workers=3")["idle"][1:] == [
+        "-o runner.workers has no effect: plugin 'runner' is not in the stack"
+    ]
+    assert shown()["idle"][0].startswith("environment variable CRYSTALLIZE_DISABLE has no effect on 'aa': there is no")
+
+
 def test_objects_and_autoload_are_no_defaults(conf, shown, install, write):
     """Somebody has made them with these values."""
     install(

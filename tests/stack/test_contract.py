@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from crystallize_core import BasePlugin, PluginDeprecationWarning, PluginError, PluginWarning, hookspecs
+from crystallize_core import BasePlugin, PluginDeprecationWarning, PluginError, PluginWarning, hookimpl, hookspecs
 from crystallize_core.deprecation import deprecated, deprecations_of
 from crystallize_core.stack import contract
 from crystallize_core.stack.resolve import resolve
@@ -142,6 +142,20 @@ def test_what_is_no_version_is_refused(said):
     assert refused(Mine()) == (
         f"plugin 'mine' cannot be used: contract must be a version such as '1.0', found {said!r}"
     )
+
+
+def test_a_property_of_a_stranger_is_not_run():
+    """Whatever it is called."""
+
+    class Stranger:
+        @property
+        def contract(self):
+            raise AssertionError
+
+        @hookimpl
+        def before_run(self): ...
+
+    assert [p.name for p in resolve([Stranger()], autoload=False)] == ["stranger"]
 
 
 # What is given up ---------------------------------------------------------------------------------------
