@@ -11,7 +11,7 @@ import attrs
 from crystallize_core.errors import PluginError
 from crystallize_core.stack.assigned import Assignments
 from crystallize_core.stack.config import Environment, StackConfig, names_in
-from crystallize_core.stack.discovery import Installed, installed, normalized
+from crystallize_core.stack.discovery import EXECUTORS, PLUGINS, Installed, installed, normalized
 from crystallize_core.stack.origins import Origin, Trace
 from crystallize_core.stack.overrides import overrides
 
@@ -100,6 +100,10 @@ class Shelf:
         if group not in self._read:
             self._read[group] = installed(group)
         return self._read[group]
+
+    def names(self) -> frozenset[str]:
+        """The names of all plugins and executors, whether or not they are allowed."""
+        return frozenset(item.name for group in (PLUGINS, EXECUTORS) for item in self.everything(group))
 
     def allowed(self, group: str) -> dict[str, list[Installed]]:
         """Those that may be used, by name."""

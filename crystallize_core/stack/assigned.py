@@ -69,12 +69,14 @@ class Assignments:
     Attributes:
         settings: What `-o` sets besides options of plugins.
         problems: What is wrong with the texts as such.
+        names: Plugins that there are; `acme.log.level` is for `acme.log` where there is one, and else for `acme`.
 
     """
 
     def __init__(self, variables: Mapping[str, str], told: Iterable[str]) -> None:
         self.settings: dict[str, str] = {}
         self.problems: list[str] = []
+        self.names: frozenset[str] = frozenset()
         self._items: list[Assigned] = [
             Assigned(name.removeprefix(PREFIX), text, Origin("environment", f"environment variable {name}"))
             for name, text in variables.items()
@@ -101,7 +103,12 @@ class Assignments:
 
     def about(self, plugin: str) -> list[tuple[Key, Assigned]]:
         """The same, where they have no effect."""
-        return [(path, item) for item in self._items if (path := item.path_in(plugin)) is not None]
+        longer = [name for name in self.names if len(name) > len(plugin)]
+        return [
+            (path, item)
+            for item in self._items
+            if (path := item.path_in(plugin)) is not None and not any(map(item.path_in, longer))
+        ]
 
     def of_nobody(self, known: Iterable[str], listed: Iterable[str]) -> list[str]:
         """What is said about plugins that do not exist, each with a suggestion.

@@ -150,6 +150,7 @@ class _Resolver:
         shelf = Shelf(Allowance.of(config, environment, told.get("allow")))
         problems += texts.problems
         config = effective(config, environment, told, shelf, problems)
+        texts.names = frozenset(listed(name).name for name in config.plugins or ()) | shelf.names()
         off = frozenset(
             name for said in config.trace.told(("disable",)) if said.origin.is_outside for name in said.value
         )
@@ -364,9 +365,7 @@ class _Resolver:
         """Find names of nothing: of options, and of what is to be left out."""
         if not self.is_open or self.unread:  # what was not looked at may have these names
             return
-        groups = (discovery.PLUGINS, discovery.EXECUTORS)
-        known = {*active, *(item.name for group in groups for item in self.shelf.everything(group))}
-        known |= self.named
+        known = {*active, *self.named, *self.shelf.names()}
         for name in self.config.options:
             if name not in known and name not in self.listed:
                 hint = did_you_mean(name, known, listing="known")

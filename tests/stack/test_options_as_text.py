@@ -175,6 +175,16 @@ def test_dashes_and_dots_of_names_are_underscores_in_the_environment(site, monke
     assert (plugin.size, plugin.level) == (5, 0.25)
 
 
+def test_of_two_names_the_longer_one_is_meant(site, project, monkeypatch):
+    """Where one begins with the other."""
+    site.module("x_log", PLUGIN)
+    site.distribution("x-log", "[crystallize.plugins]\nacme = x_log:Plugin\nacme.log = x_log:Plugin\n")
+    project.config('plugins = ["acme", "acme.log", "acme as acme__more"]')
+    monkeypatch.setenv("CRYSTALLIZE_ACME__MORE__SIZE", "6")
+    with overridden(options=("acme.log.size=5", "acme.size=4")):
+        assert [p.plugin.size for p in resolve()] == [4, 5, 6]
+
+
 def test_options_of_an_executor(site, monkeypatch):
     """It is a plugin like others; the executor itself can come from outside, too."""
     site.plugin("swarm", EXECUTOR, group="executors")
