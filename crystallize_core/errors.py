@@ -15,6 +15,7 @@ pickling with both, so that a failure in a worker reads the same as one next doo
     │   └── ContextKeyError        a key that is not there (also a KeyError)
     ├── StackError                 the plugins of this project do not fit together
     │   ├── ConfigurationError     a wrong key, type or name in a configuration
+    │   ├── LockError              a lock that is missing or damaged, or is not of what is here
     │   ├── PluginError            one plugin that cannot be loaded or used
     │   └── PluginOrderError       before/after constraints that contradict each other
     ├── RunError                   something failed while an experiment ran
@@ -59,6 +60,7 @@ __all__ = [
     "ExecutorError",
     "FingerprintError",
     "HookError",
+    "LockError",
     "NotSendableError",
     "OutputError",
     "PluginError",
@@ -243,6 +245,17 @@ class StackError(CrystallizeError):
 
 class ConfigurationError(StackError, ValueError):
     """A wrong key, type or name in a configuration; every problem that was found is listed."""
+
+
+class LockError(StackError):
+    """The lock of a stack is missing or damaged, or what is here is not what it says.
+
+    Attributes:
+        differences: For the last of these, all that differs; empty for the others.
+
+    """
+
+    differences: tuple[Any, ...] = ()
 
 
 class PluginError(StackError):

@@ -67,7 +67,10 @@ class RunRecord:
         description: What the experiment says about itself.
         duration: Seconds.
         stack: The plugins in their order.
-        stack_digest: One digest over the stack: names, distributions, versions and options.
+        stack_digest: One digest over the stack: its order, names, distributions, versions, options, and the text of
+            local files. What is in the files of distributions is covered by a lock only.
+        lock_digest: The digest of the lock that the stack was compared with before the run, files included; None
+            where the run was not to be locked.
         executor: The name of the plugin that ran the replicates; None for the plain loop.
         core_version, python, platform: What it ran on.
         overrides: The treatments that replaced values of `initial_ctx`, with the keys.
@@ -97,6 +100,7 @@ class RunRecord:
     interrupted: bool = False
     finished: int = 0
     stopped_at: int | None = None
+    lock_digest: str | None = None
 
     @property
     def id(self) -> str:

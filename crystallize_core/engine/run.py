@@ -6,7 +6,7 @@ import platform
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crystallize_core.artifact import ArtifactList, CellArtifact
@@ -29,8 +29,9 @@ from crystallize_core.outcome import Note
 from crystallize_core.record import PluginRecord, RunInfo, RunRecord
 from crystallize_core.result import Result
 from crystallize_core.samples import ConditionMetrics, ExperimentMetrics
-from crystallize_core.stack.files import is_reloading
+from crystallize_core.stack.files import is_reloading, text_of
 from crystallize_core.stack.options import values_of
+from crystallize_core.stack.resolve import lock_of
 from crystallize_core.values import value_digest
 from crystallize_core.version import version
 
@@ -66,6 +67,7 @@ class Run:
         run_id: str | None = None,
     ) -> None:
         self.experiment = experiment
+        self._lock = lock_of(experiment.stack)
         executor = experiment.stack.executor
         names = (BASELINE_CONDITION, *(t.name for t in experiment.treatments if not t.is_baseline))
         self.info = RunInfo(
@@ -275,7 +277,7 @@ class Run:
             description=self.experiment.description,
             duration=time.perf_counter() - self._began,
             stack=stack,
-            stack_digest=stack_digest(stack),
+            stack_digest=stack_digest(stack, _local_texts(self.experiment.stack)),
             executor=None if self._executor is None else self._executor.name,
             core_version=version(),
             python=platform.python_version(),
@@ -287,6 +289,7 @@ class Run:
             interrupted=interrupted,
             finished=self._counted(),
             stopped_at=self.collector.stopped_at,
+            lock_digest=self._lock,
         )
 
     def _event(self, name: str, **payload: Any) -> None:
@@ -302,8 +305,14 @@ def _each_once(notes: Iterable[Note]) -> list[Note]:
     ]
 
 
-def stack_digest(stack: Sequence[PluginRecord]) -> str:
-    """One digest over names, distributions, versions and options."""
+def _local_texts(stack: Iterable[ActivePlugin]) -> dict[str, bytes]:
+    """The texts of the local files that plugins come from, by the names of the plugins."""
+    texts = {p.name: text_of(p.origin) for p in stack if p.distribution is None and p.origin != "argument"}
+    return {name: text for name, text in texts.items() if text is not None}
+
+
+def stack_digest(stack: Sequence[PluginRecord], texts: Mapping[str, bytes]) -> str:
+    """One digest over names, distributions, versions and options in their order, and over the texts of local files."""
     rows = [
         (
             p.name,
@@ -314,7 +323,7 @@ def stack_digest(stack: Sequence[PluginRecord]) -> str:
         )
         for p in stack
     ]
-    return content_digest(rows)
+    return content_digest((rows, dict(texts)) if texts else rows)
 
 
 def _step_workers(executor: ActivePlugin | None, replicates: int) -> int:

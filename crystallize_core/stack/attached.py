@@ -89,6 +89,7 @@ class Stack:
     Attributes:
         config: As above; None in a worker, which has its stack from the coordinator.
         switched_off: The observers that failed when they were attached in this process.
+        lock_digest: The digest of the lock that this is the stack of; None where that was not asked for.
 
     Raises:
         PluginError: A plugin is none, implements a hook wrongly, or has the name of another.
@@ -110,6 +111,7 @@ class Stack:
         self.disabled = frozenset(disabled)
         self.config = config
         self.switched_off: list[Note] = []
+        self.lock_digest: str | None = None
         self.manager = _Manager()
         self._refuse_two_executors()
         # pluggy calls what was registered last first.

@@ -253,6 +253,7 @@ class Environment:
         disable: `CRYSTALLIZE_DISABLE`: names that are left out, too.
         autoload: `CRYSTALLIZE_AUTOLOAD`: whether anything but what was passed in Python counts.
         strict: `CRYSTALLIZE_STRICT`: whether an installed plugin that is broken is an error.
+        locked: `CRYSTALLIZE_LOCKED`: whether anything but the locked stack is an error.
         plugins, executor, allow: `CRYSTALLIZE_PLUGINS`, `_EXECUTOR` and `_ALLOW`: instead of what the project says.
         options: The variables `CRYSTALLIZE_<PLUGIN>__<OPTION>`, by their names.
 
@@ -261,6 +262,7 @@ class Environment:
     disable: tuple[str, ...] = ()
     autoload: bool = True
     strict: bool = False
+    locked: bool = False
     plugins: tuple[str, ...] | None = None
     executor: str | None = None
     allow: tuple[str, ...] | None = None
@@ -279,6 +281,7 @@ def from_environment() -> Environment:
         disable=names_in(variables.get("CRYSTALLIZE_DISABLE", "")),
         autoload=_switch("CRYSTALLIZE_AUTOLOAD", default=True),
         strict=_switch("CRYSTALLIZE_STRICT", default=False),
+        locked=_switch("CRYSTALLIZE_LOCKED", default=False),
         plugins=names_in(variables.get("CRYSTALLIZE_PLUGINS", "")) or None,
         executor=variables.get("CRYSTALLIZE_EXECUTOR", "").strip() or None,
         allow=names_in(variables.get("CRYSTALLIZE_ALLOW", "")) or None,

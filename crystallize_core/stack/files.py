@@ -16,7 +16,7 @@ from types import ModuleType
 
 from crystallize_core.errors import PluginError, describe
 
-__all__ = ["is_reloading", "load_file", "loaded_files", "reload_files"]
+__all__ = ["is_reloading", "load_file", "loaded_files", "reload_files", "text_of"]
 
 _loaded: dict[str, str] = {}
 _sources: dict[str, bytes] = {}
@@ -72,6 +72,12 @@ def _load(name: str, path: Path, sent: bytes | None = None) -> ModuleType:
 def loaded_files() -> dict[str, str]:
     """The paths of the files that were loaded, by the names of their modules."""
     return dict(_loaded)
+
+
+def text_of(path: str) -> bytes | None:
+    """What a file that was loaded contained; None for one that was not."""
+    wanted = str(Path(path).resolve())
+    return next((_sources[name] for name, loaded in _loaded.items() if loaded == wanted), None)
 
 
 def shipped_files(body: bytes) -> dict[str, tuple[str, bytes]]:

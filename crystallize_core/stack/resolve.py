@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -27,7 +27,7 @@ from crystallize_core.stack.origins import Origin
 from crystallize_core.stack.overrides import overrides
 from crystallize_core.stack.passed import passed_plugins
 
-__all__ = ["Survey", "resolve", "survey"]
+__all__ = ["Survey", "lock_of", "outline", "resolve", "survey"]
 
 CORE_PARTS = ("cache",)
 """What `disable` can leave out besides plugins."""
@@ -53,10 +53,51 @@ def resolve(
     Raises:
         StackError: Something that was asked for by name cannot be used. What is merely installed and
             cannot be used is skipped with a `PluginWarning`, unless `CRYSTALLIZE_STRICT` is on.
+        LockError: `CRYSTALLIZE_LOCKED` is on, and the stack of the project is not the one that was locked.
 
     """
+    environment = environment or from_environment()
+    guard = _guard(config, environment, executor) if environment.locked else None
     resolver = _Resolver.here(autoload=autoload, config=config, environment=environment)
-    return resolver.stack(list(given), executor)
+    stack = resolver.stack(list(given), executor)
+    if guard is not None:
+        guard.check(stack, autoload=autoload, executor_given=executor is not None)
+    return stack
+
+
+def _guard(config: StackConfig | None, environment: Environment, executor: Any) -> Guard:
+    from crystallize_core.stack.lock.guard import Guard  # noqa: PLC0415 - it stands on this file, and few want it
+
+    return Guard.before_import(config, environment, executor)
+
+
+def lock_of(stack: Stack) -> str | None:
+    """The digest of the lock that a stack was compared with; None where that is not asked for.
+
+    Where it was not asked for when the stack was made and is now, what is here is compared now.
+
+    Raises:
+        LockError: `CRYSTALLIZE_LOCKED` is on, and what is here is not what was locked.
+
+    """
+    if stack.lock_digest is None and (environment := from_environment()).locked:
+        lock = _guard(None, environment, None).lock
+        stack.lock_digest = None if lock is None else lock.digest
+    return stack.lock_digest
+
+
+def outline(config: StackConfig | None = None, environment: Environment | None = None) -> tuple[StackConfig, Shelf, Assignments]:
+    """What counts of what was said, what is installed, and the options that came as text.
+
+    The stacks that a project extends are imported, plugins are not.
+
+    Raises:
+        ConfigurationError: A stack that it names cannot be used.
+
+    """
+    resolver = _Resolver.here(autoload=True, config=config, environment=environment)
+    resolver.refuse_problems()
+    return resolver.config, resolver.shelf, resolver.texts
 
 
 @attrs.frozen
@@ -164,13 +205,22 @@ class _Resolver:
 
         """
         plugins, passed = self._everything(given, executor)
+        self.refuse_problems()
+        stack = Stack(plugins, self.skipped, self.config.disable, self.config)
+        self._report(stack, passed, executor)
+        return stack
+
+    def refuse_problems(self) -> None:
+        """Raise what was found so far.
+
+        Raises:
+            ConfigurationError: All of it.
+
+        """
         if self.problems:
             where = self.config.source or "the stack"
             message = f"{where}:" + "".join(f"\n  {problem}" for problem in self.problems)
             raise ConfigurationError(message) from (self.refused and self.refused.__cause__)
-        stack = Stack(plugins, self.skipped, self.config.disable, self.config)
-        self._report(stack, passed, executor)
-        return stack
 
     def survey(self) -> Survey:
         """What the stack would be made of."""

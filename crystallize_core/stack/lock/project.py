@@ -1,0 +1,233 @@
+"""The stack of a project as far as it is known before any plugin is imported, and the lock of the whole of it.
+
+Entry points, versions, files and the tables of the configuration are read, and nothing of them runs. Only a stack that
+a distribution ships (`extends`) has to be imported to know what it names.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from crystallize_core.stack import discovery
+from crystallize_core.stack.attached import ActivePlugin, Stack
+from crystallize_core.stack.config import Environment, StackConfig, find_config, from_environment
+from crystallize_core.stack.declared import MASK, SECRET, options_of
+from crystallize_core.stack.discovery import Installed, installed
+from crystallize_core.stack.lock.contents import digest_of, file_digest, files_of
+from crystallize_core.stack.lock.distributions import closure, source_of, version_of
+from crystallize_core.stack.lock.document import LOCK_FILE, SHORT, Lock, LockedDistribution, LockedPlugin
+from crystallize_core.stack.lock.markers import normalized
+from crystallize_core.stack.lock.toml import plain
+from crystallize_core.stack.options import values_of
+from crystallize_core.stack.resolve import extended, is_path, resolve
+from crystallize_core.version import version
+
+__all__ = ["Planned", "Project", "distributions_of", "lock_of", "locked_plugin", "roots_of"]
+
+CORE = "crystallize-core"
+
+
+@attrs.frozen
+class Project:
+    """What a project says, and where.
+
+    Attributes:
+        config: The configuration, as it is written there.
+        environment: What the environment variables say.
+        profile: The profile that was applied; None for none.
+
+    """
+
+    config: StackConfig
+    environment: Environment
+    profile: str | None
+
+    @classmethod
+    def found(cls, config: StackConfig | None = None, environment: Environment | None = None) -> Project:
+        """The project of the current folder.
+
+        Raises:
+            ConfigurationError: The configuration cannot be read.
+
+        """
+        profile = os.environ.get("CRYSTALLIZE_PROFILE") or None
+        return cls(config or find_config(), environment or from_environment(), profile)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the configuration; the current one where there is none."""
+        return self.config.folder
+
+    @property
+    def lock_file(self) -> Path:
+        """Where the lock is."""
+        return self.folder / LOCK_FILE
+
+    def planned(self) -> Planned:
+        """What the stack is going to be made of; imports the stacks that it extends, and nothing else.
+
+        Raises:
+            ConfigurationError: A stack that it extends cannot be used.
+
+        """
+        config = extended(self.config) if self.environment.autoload else attrs.evolve(self.config, plugins=())
+        disabled = {*config.disable, *self.environment.disable}
+        available = _by_name(discovery.PLUGINS)
+        names = sorted(available) if config.plugins is None else config.plugins
+        kept = [name for name in names if name not in disabled]
+        points = {name: available[name] for name in kept if not is_path(name) and name in available}
+        files = tuple(_relative(name) for name in kept if is_path(name))
+        executor = config.executor.partition("://")[0] if config.executor else None
+        if executor is not None:
+            points[executor] = _by_name(discovery.EXECUTORS).get(executor, [])
+        return Planned(config, points, files, executor, tuple(sorted(disabled)))
+
+    def configured(self, config: StackConfig, plugin: str) -> dict[str, Any]:
+        """The options of a plugin as the project writes them."""
+        said = {name: plain(value, self.folder) for name, value in config.options.get(plugin, {}).items()}
+        return {name: value for name, value in said.items() if value is not None}
+
+
+@attrs.frozen
+class Planned:
+    """What a stack is going to be made of.
+
+    Attributes:
+        config: The configuration with the stacks that it extends put under it.
+        points: The entry points of each name; several where several distributions ship it.
+        files: The paths of the local files, relative to the project.
+        executor: The name of the executor; None for none.
+        disabled: The names that are left out.
+
+    """
+
+    config: StackConfig
+    points: Mapping[str, list[Installed]]
+    files: tuple[str, ...]
+    executor: str | None
+    disabled: tuple[str, ...]
+
+
+def _by_name(group: str) -> dict[str, list[Installed]]:
+    found: dict[str, list[Installed]] = {}
+    for item in installed(group):
+        found.setdefault(item.name, []).append(item)
+    return found
+
+
+def _relative(name: str) -> str:
+    return Path(os.path.normpath(name)).as_posix()
+
+
+# --- the lock of what is here ----------------------------------------------------------------------------
+
+
+def lock_of(project: Project, also: Iterable[str] = ()) -> Lock:
+    """The lock of the stack that an experiment would get here; imports its plugins.
+
+    Args:
+        project: The project.
+        also: Requirements to lock besides those of the stack, such as `pandas`.
+
+    Raises:
+        StackError: The stack cannot be made.
+
+    """
+    stack = resolve(config=project.config, environment=attrs.evolve(project.environment, locked=False))
+    planned = project.planned()
+    plugins = tuple(locked_plugin(project, planned, entry) for entry in stack)
+    owners = [*roots_of(project.config, planned), *(entry.distribution for entry in stack if entry.distribution)]
+    extra = tuple(sorted({*also}))
+    return Lock(
+        python=".".join(map(str, sys.version_info[:2])),
+        python_full=platform.python_version(),
+        core=version(),
+        profile=project.profile,
+        extends=project.config.extends,
+        executor=stack.executor.name if stack.executor is not None else None,
+        disable=planned.disabled,
+        broken=_broken(stack),
+        also=extra,
+        plugins=plugins,
+        local={file: file_digest(project.folder / file) for file in planned.files},
+        distributions=distributions_of(owners, extra, project.folder),
+    )
+
+
+def _broken(stack: Stack) -> tuple[str, ...]:
+    return tuple(sorted(skipped.name for skipped in stack.skipped if skipped.error is not None))
+
+
+def roots_of(config: StackConfig, planned: Planned) -> list[str]:
+    """The normalized names of the distributions that a stack is made of: the core, its plugins, and stacks that it extends."""
+    points = [item for found in planned.points.values() for item in found]
+    stacks = [item for item in installed(discovery.STACKS) if item.name in config.extends]
+    return sorted({CORE, *(normalized(item.distribution) for item in (*points, *stacks))})
+
+
+def distributions_of(owners: Iterable[str], also: Iterable[str], folder: Path) -> dict[str, LockedDistribution]:
+    """The distributions of a stack with their files, and without files those that they need.
+
+    Args:
+        owners: The names of the distributions that it is made of.
+        also: Further requirements.
+        folder: What local paths are written relative to.
+
+    """
+    own = {normalized(owner) for owner in owners}
+    found = {}
+    for name, member in closure([*sorted(own), *also], all_extras=own).items():
+        distribution = member.distribution
+        files = files_of(distribution) if name in own else {}
+        found[name] = LockedDistribution(
+            name=str(distribution.metadata["Name"]),
+            version=version_of(distribution),
+            source=source_of(distribution, folder),
+            marker=member.marker,
+            digest=digest_of(files) if name in own else "",
+            files={file: digest[:SHORT] for file, digest in files.items()},
+        )
+    return found
+
+
+def locked_plugin(project: Project, planned: Planned, entry: ActivePlugin) -> LockedPlugin:
+    """What a lock says of a plugin; secrets are left out."""
+    said, options = project.configured(planned.config, entry.name), _options(entry, project.folder)
+    if entry.origin == "entry point":
+        points = planned.points.get(entry.name, ())
+        point = next((item.value for item in points if item.distribution == entry.distribution), None)
+        where: dict[str, Any] = {"distribution": entry.distribution, "entry_point": point}
+    else:
+        where = {"file": _relative(os.path.relpath(entry.origin, project.folder))}
+    return LockedPlugin(entry.name, configured=_masked(said, options, entry.plugin), options=options, **where)
+
+
+def _options(entry: ActivePlugin, folder: Path) -> dict[str, Any]:
+    said = {name: plain(value, folder) for name, value in values_of(entry.plugin).items()}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _masked(said: Mapping[str, Any], options: Mapping[str, Any], plugin: Any) -> dict[str, Any]:
+    """What the project writes, without what the options in effect hide."""
+    declared = options_of(type(plugin))
+    hidden = {name for name in said if SECRET.search(name) or (name in declared and declared[name].secret)}
+    return {name: MASK if name in hidden else _like(value, options.get(name)) for name, value in said.items()}
+
+
+def _like(said: Any, shown: Any) -> Any:
+    if shown == MASK:
+        return MASK
+    if isinstance(said, Mapping):
+        below = shown if isinstance(shown, Mapping) else {}
+        return {key: MASK if SECRET.search(key) else _like(value, below.get(key)) for key, value in said.items()}
+    if isinstance(said, list):
+        others = shown if isinstance(shown, list) and len(shown) == len(said) else [None] * len(said)
+        return [_like(value, other) for value, other in zip(said, others, strict=True)]
+    return said
