@@ -13,6 +13,7 @@ import click
 from crystallize_core.cli.cache import cache
 from crystallize_core.cli.config import config
 from crystallize_core.cli.extra import ExtensibleGroup
+from crystallize_core.cli.lock import lock
 from crystallize_core.cli.plugins import plugins
 from crystallize_core.cli.run import run
 from crystallize_core.errors import CrystallizeError
@@ -67,3 +68,4 @@ main.add_command(run)
 main.add_command(plugins)
 main.add_command(cache)
 main.add_command(config)
+main.add_command(lock)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crystallize_core.cli.lock_options import LockableCommand, lock_options
 from crystallize_core.cli.stack_options import stack_options
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def _check_folder(_: click.Context, __: click.Parameter, path: Path | None) -> P
     return path
 
 
-@click.command()
+@click.command(cls=LockableCommand)
 @click.argument("target")
 @click.option("--replicates", type=click.IntRange(min=1), metavar="N", help="Repeat all conditions N times.")
 @click.option(
@@ -64,6 +65,7 @@ def _check_folder(_: click.Context, __: click.Parameter, path: Path | None) -> P
     help="Give a pipeline this input; VALUE as for --set. May be repeated.",
 )
 @stack_options
+@lock_options
 @click.option(
     "--provenance",
     type=click.Choice(["first", "all", "none"]),

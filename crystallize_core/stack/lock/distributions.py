@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 
 import attrs
 
-from crystallize_core.stack.lock.markers import Needed, holds, normalized, parse
+from crystallize_core.stack.lock.markers import Needed, holds, parse
 
 __all__ = ["Member", "Source", "closure", "installed_distribution", "requirements_of", "source_of", "version_of"]
 

@@ -147,15 +147,17 @@ def _filled(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plugin(plugin: LockedPlugin) -> dict[str, Any]:
-    return _filled({
-        "name": plugin.name,
-        "distribution": plugin.distribution,
-        "entry-point": plugin.entry_point,
-        "file": plugin.file,
-        "contract": plugin.contract,
-        "configured": dict(plugin.configured),
-        "options": dict(plugin.options),
-    })
+    return _filled(
+        {
+            "name": plugin.name,
+            "distribution": plugin.distribution,
+            "entry-point": plugin.entry_point,
+            "file": plugin.file,
+            "contract": plugin.contract,
+            "configured": dict(plugin.configured),
+            "options": dict(plugin.options),
+        }
+    )
 
 
 def _distribution(found: LockedDistribution) -> dict[str, Any]:

@@ -110,7 +110,11 @@ def _of_files(locked: LockedDistribution, files: Mapping[str, str]) -> Iterator[
         return
     short = {file: digest[:SHORT] for file, digest in files.items()}
     changed = sorted(f for f in short.keys() & locked.files.keys() if short[f] != locked.files[f])
-    groups = {"changed": changed, "gone": sorted(locked.files.keys() - short), "new": sorted(short.keys() - locked.files)}
+    groups = {
+        "changed": changed,
+        "gone": sorted(locked.files.keys() - short),
+        "new": sorted(short.keys() - locked.files),
+    }
     words = "; ".join(f"{word}: {_named(names)}" for word, names in groups.items() if names)
     text = f"distribution {locked.name}: version {locked.version} as locked, but its files are not; {words}"
     yield Difference("files", locked.name, locked.digest, here, text)
