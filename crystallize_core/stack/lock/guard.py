@@ -24,8 +24,8 @@ from crystallize_core.stack.lock.project import Project
 
 __all__ = ["Guard", "refuse"]
 
-_passed: dict[str, Lock] = {}
-"""The locks that were found to hold in this process, by all that they were compared under."""
+_passed: dict[str, Guard] = {}
+"""Those that had nothing to say in this process, by all that they compared."""
 
 
 @attrs.frozen
@@ -60,14 +60,14 @@ class Guard:
             return cls(project, None)
         path = project.lock_file
         key = repr((_stamp(path), project))  # options may be of types that cannot be hashed
-        known = _passed.get(key)
-        if known is None:
-            known = read_lock(path)
-            refuse(path, before_import(known, project))
-            _passed[key] = known
-        if isinstance(executor, str):
-            refuse(path, _of_chosen(known, executor.partition("://")[0]))
-        return cls(project, known)
+        guard = _passed.get(key)
+        if guard is None:
+            lock = read_lock(path)
+            refuse(path, before_import(lock, project))
+            guard = _passed[key] = cls(project, lock)
+        if isinstance(executor, str) and guard.lock is not None:
+            refuse(path, _of_chosen(guard.lock, executor.partition("://")[0]))
+        return guard
 
     def check(self, stack: Stack, *, autoload: bool, executor_given: bool) -> None:
         """Compare the stack itself, and note in it that it is the locked one.

@@ -34,7 +34,7 @@ __all__ = ["Planned", "Project", "distributions_of", "lock_of", "locked_plugin",
 CORE = "crystallize-core"
 
 
-@attrs.frozen
+@attrs.define
 class Project:
     """What a project says, and where.
 
@@ -48,6 +48,7 @@ class Project:
     config: StackConfig
     environment: Environment
     profile: str | None
+    _planned: Planned | None = attrs.field(default=None, init=False, repr=False, eq=False)
 
     @classmethod
     def found(cls, config: StackConfig | None = None, environment: Environment | None = None) -> Project:
@@ -77,6 +78,11 @@ class Project:
             ConfigurationError: A stack that it extends cannot be used.
 
         """
+        if self._planned is None:
+            self._planned = self._plan()
+        return self._planned
+
+    def _plan(self) -> Planned:
         config = extended(self.config) if self.environment.autoload else attrs.evolve(self.config, plugins=())
         disabled = {*config.disable, *self.environment.disable}
         available = _by_name(discovery.PLUGINS)
