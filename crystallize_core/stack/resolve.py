@@ -86,7 +86,9 @@ def lock_of(stack: Stack) -> str | None:
     return stack.lock_digest
 
 
-def outline(config: StackConfig | None = None, environment: Environment | None = None) -> tuple[StackConfig, Shelf, Assignments]:
+def outline(
+    config: StackConfig | None = None, environment: Environment | None = None
+) -> tuple[StackConfig, Shelf, Assignments]:
     """What counts of what was said, what is installed, and the options that came as text.
 
     The stacks that a project extends are imported, plugins are not.

@@ -89,7 +89,7 @@ def test_a_run_is_refused_where_the_variable_was_set_after_the_experiment_was_ma
     experiment = _experiment()
     site.module("x_loud", PLUGIN + "\n    # changed\n")
     monkeypatch.setenv("CRYSTALLIZE_LOCKED", "1")
-    with pytest.raises(LockError, match="changed: x_loud.py"):
+    with pytest.raises(LockError, match=r"changed: x_loud\.py"):
         experiment.run()
 
 
@@ -119,11 +119,40 @@ def test_a_plugin_that_is_passed_belongs_to_the_experiment(locked):
     assert run.lock_digest == locked.digest
 
 
-def test_an_experiment_without_the_stack_is_compared_with_what_is_installed(locked, site):
-    """Its plugins are its own; versions and files count all the same."""
-    assert _experiment(autoload=False).run().run.lock_digest == locked.digest
-    site.distribution("x-loud", "[crystallize.plugins]\nloud = x_loud:Plugin\n", version="2.0")
-    (site.folder / "x_loud-1.0.dist-info" / "METADATA").unlink()
+def test_an_experiment_without_the_stack_has_plugins_of_its_own(locked):
+    """Its record says that what is installed is what was locked."""
+    run = _experiment(autoload=False).run().run
+    assert (run.stack, run.lock_digest) == ((), locked.digest)
+
+
+def test_what_is_installed_counts_for_an_experiment_without_the_stack(locked, site):
+    """It may import it by itself."""
+    site.module("x_loud", PLUGIN + "\n    # changed\n")
+    with pytest.raises(LockError, match=r"changed: x_loud\.py"):
+        _experiment(autoload=False)
+
+
+def test_an_option_from_the_environment_is_compared_by_what_it_means(locked, monkeypatch):
+    """Once the plugin is there that knows; how it was given does not count."""
+    monkeypatch.setenv("CRYSTALLIZE_LOUD__SIZE", "1")
+    assert _experiment().run().run.lock_digest == locked.digest
+    monkeypatch.setenv("CRYSTALLIZE_LOUD__SIZE", "2")
+    with pytest.raises(LockError, match=r"option loud\.size: 1 is locked, 2 is here"):
+        _experiment()
+
+
+def test_every_instance_of_a_plugin_is_locked(site, project, monkeypatch):
+    """Under its own name, with its own options."""
+    site.plugin("loud", PLUGIN)
+    project.config('plugins = ["loud", "loud as other"]\n\n[options.other]\nsize = 5\n')
+    lock = lock_of(Project.found())
+    assert [(p.name, p.entry_point, p.options) for p in lock.plugins] == [
+        ("loud", "x_loud:Plugin", {"size": 1}),
+        ("other", "x_loud:Plugin", {"size": 5}),
+    ]
+    write_lock(lock, project.folder / "crystallize.lock")
+    monkeypatch.setenv("CRYSTALLIZE_LOCKED", "1")
+    assert _experiment().run().run.lock_digest == lock.digest
 
 
 def test_an_executor_of_a_distribution_that_is_not_locked_is_not_imported(locked, site):
@@ -164,7 +193,7 @@ def test_options_that_are_computed_are_compared_once_the_plugin_is_made(site, pr
     write_lock(lock_of(Project.found()), project.folder / "crystallize.lock")
     monkeypatch.setenv("CRYSTALLIZE_LOCKED", "1")
     monkeypatch.setenv("MOOD", "bad")
-    with pytest.raises(LockError, match='option moody.mood: "good" is locked, "bad" is here'):
+    with pytest.raises(LockError, match=r'option moody\.mood: "good" is locked, "bad" is here'):
         _experiment()
 
 

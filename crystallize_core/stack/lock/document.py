@@ -43,7 +43,7 @@ class LockedPlugin:
         distribution: What it was installed with; None for a local one.
         entry_point: What its entry point refers to; None for a local one.
         file: The path of a local one, relative to the lock; else None.
-        contract: The version of the hook contract that it says it was written for, if it says so.
+        contract: The version of the hook contract that it was written for.
         configured: What the project sets, as it is written there.
         options: What is in effect, defaults included.
 

@@ -170,7 +170,7 @@ def _is_plugin(lock: Lock, planned: Planned) -> bool:
 def _of_configuration(plugin: LockedPlugin, project: Project, planned: Planned) -> Iterator[Difference]:
     """The options that the project writes otherwise than it did."""
     here = project.configured(planned.config, plugin.name)
-    for name in sorted({*here, *plugin.configured}):
+    for name in sorted({*here, *plugin.configured} - planned.as_text.get(plugin.name, frozenset())):
         written, now = plugin.configured.get(name), here.get(name)
         if not (_same(written, now) or (now is not None and _same(plugin.options.get(name), now))):
             yield _of_option(plugin.name, name, plugin.options.get(name, written), now)

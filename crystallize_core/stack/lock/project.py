@@ -18,15 +18,17 @@ import attrs
 from crystallize_core.stack import discovery
 from crystallize_core.stack.attached import ActivePlugin, Stack
 from crystallize_core.stack.config import Environment, StackConfig, find_config, from_environment
+from crystallize_core.stack.contract import contract_of
 from crystallize_core.stack.declared import MASK, SECRET, options_of
 from crystallize_core.stack.discovery import Installed, installed
+from crystallize_core.stack.instances import listed
 from crystallize_core.stack.lock.contents import digest_of, file_digest, files_of
 from crystallize_core.stack.lock.distributions import closure, source_of, version_of
 from crystallize_core.stack.lock.document import LOCK_FILE, SHORT, Lock, LockedDistribution, LockedPlugin
 from crystallize_core.stack.lock.markers import normalized
 from crystallize_core.stack.lock.toml import plain
 from crystallize_core.stack.options import values_of
-from crystallize_core.stack.resolve import extended, is_path, resolve
+from crystallize_core.stack.resolve import is_path, outline, resolve
 from crystallize_core.version import version
 
 __all__ = ["Planned", "Project", "distributions_of", "lock_of", "locked_plugin", "roots_of"]
@@ -58,8 +60,9 @@ class Project:
             ConfigurationError: The configuration cannot be read.
 
         """
-        profile = os.environ.get("CRYSTALLIZE_PROFILE") or None
-        return cls(config or find_config(), environment or from_environment(), profile)
+        found = config or find_config()
+        profile = next((said.value for said in found.trace.told(("profile",))), None)
+        return cls(found, environment or from_environment(), profile)
 
     @property
     def folder(self) -> Path:
@@ -83,20 +86,20 @@ class Project:
         return self._planned
 
     def _plan(self) -> Planned:
-        config = extended(self.config) if self.environment.autoload else attrs.evolve(self.config, plugins=())
-        disabled = {*config.disable, *self.environment.disable}
-        available = _by_name(discovery.PLUGINS)
-        names = sorted(available) if config.plugins is None else config.plugins
-        kept = [name for name in names if name not in disabled]
-        points = {name: available[name] for name in kept if not is_path(name) and name in available}
-        files = tuple(_relative(name) for name in kept if is_path(name))
+        config, shelf, texts = outline(self.config, self.environment)
+        available = shelf.allowed(discovery.PLUGINS)
+        everything = map(listed, sorted(available) if config.plugins is None else config.plugins)
+        entries = [entry for entry in everything if not {entry.name, entry.text} & {*config.disable}]
+        points = {e.name: available[e.plugin] for e in entries if e.plugin in available and not is_path(e.plugin)}
+        files = tuple(_relative(entry.plugin) for entry in entries if is_path(entry.plugin))
         executor = config.executor.partition("://")[0] if config.executor else None
         if executor is not None:
-            points[executor] = _by_name(discovery.EXECUTORS).get(executor, [])
-        return Planned(config, points, files, executor, tuple(sorted(disabled)))
+            points[executor] = shelf.allowed(discovery.EXECUTORS).get(executor, [])
+        as_text = {name: frozenset(path[0] for path, _ in texts.of(name)) for name in points}
+        return Planned(config, points, files, executor, tuple(sorted(config.disable)), as_text)
 
     def configured(self, config: StackConfig, plugin: str) -> dict[str, Any]:
-        """The options of a plugin as the project writes them."""
+        """The options of a plugin as files and stacks write them."""
         said = {name: plain(value, self.folder) for name, value in config.options.get(plugin, {}).items()}
         return {name: value for name, value in said.items() if value is not None}
 
@@ -106,11 +109,14 @@ class Planned:
     """What a stack is going to be made of.
 
     Attributes:
-        config: The configuration with the stacks that it extends put under it.
+        config: What counts of what was said: the configuration over the stacks that it extends, and under what the
+            environment and the command line say.
         points: The entry points of each name; several where several distributions ship it.
         files: The paths of the local files, relative to the project.
         executor: The name of the executor; None for none.
         disabled: The names that are left out.
+        as_text: The options of each name that the environment or the command line gives as text; what it means is known
+            when the plugin is there.
 
     """
 
@@ -119,13 +125,7 @@ class Planned:
     files: tuple[str, ...]
     executor: str | None
     disabled: tuple[str, ...]
-
-
-def _by_name(group: str) -> dict[str, list[Installed]]:
-    found: dict[str, list[Installed]] = {}
-    for item in installed(group):
-        found.setdefault(item.name, []).append(item)
-    return found
+    as_text: Mapping[str, frozenset[str]]
 
 
 def _relative(name: str) -> str:
@@ -212,7 +212,13 @@ def locked_plugin(project: Project, planned: Planned, entry: ActivePlugin) -> Lo
         where: dict[str, Any] = {"distribution": entry.distribution, "entry_point": point}
     else:
         where = {"file": _relative(os.path.relpath(entry.origin, project.folder))}
-    return LockedPlugin(entry.name, configured=_masked(said, options, entry.plugin), options=options, **where)
+    return LockedPlugin(
+        entry.name,
+        contract=contract_of(entry.plugin),
+        configured=_masked(said, options, entry.plugin),
+        options=options,
+        **where,
+    )
 
 
 def _options(entry: ActivePlugin, folder: Path) -> dict[str, Any]:
