@@ -175,9 +175,9 @@ def test_another_profile_is_drift(plugins, project, monkeypatch):
     assert (lock.profile, lock.disable, _texts(lock)) == ("ci", ("quiet",), [])
     monkeypatch.delenv("CRYSTALLIZE_PROFILE")
     assert _texts(lock) == [
-        "profile: ci is locked, nothing is here",
+        "profile: ci is locked, none is here",
         "plugin quiet: nothing is locked, x_quiet:Plugin of x-quiet is here",
-        "disable: quiet is locked, nothing is here",
+        "disable: quiet is locked, none is here",
         "distribution x-quiet: nothing is locked, 1.0 is here",
     ]
 
@@ -187,7 +187,7 @@ def test_what_the_environment_leaves_out_is_drift(locked, monkeypatch):
     monkeypatch.setenv("CRYSTALLIZE_DISABLE", "quiet")
     assert _texts(locked) == [
         "plugin quiet: x_quiet:Plugin of x-quiet is locked, nothing is here",
-        "disable: nothing is locked, quiet is here",
+        "disable: none is locked, quiet is here",
     ]
 
 
@@ -243,8 +243,8 @@ def test_a_local_file_that_is_gone_and_one_that_came_are_told(plugins, project):
     project.config('plugins = ["./others.py"]\n')
     assert _texts(lock) == [
         "local file hooks.py: it is locked, and is not there",
-        "local others.py: nothing is locked, the stack names it is here",
-        "local hooks.py: the stack names it is locked, nothing is here",
+        "local file others.py: the stack names it, and the lock does not",
+        "local file hooks.py: the lock has it, and the stack does not name it",
     ]
 
 

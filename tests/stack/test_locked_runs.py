@@ -71,12 +71,12 @@ def test_drift_is_refused_before_the_plugin_is_imported(locked, site):
 
 def test_the_message_names_every_difference_and_what_to_do(locked, project):
     """In one text."""
-    project.config('plugins = ["loud"]\nexecutor = "none"\n\n[options.loud]\nsize = 2\n')
+    project.config('plugins = ["loud"]\nexecutor = "other"\n\n[options.loud]\nsize = 2\n')
     with pytest.raises(LockError) as caught:
         _experiment()
     assert str(caught.value) == (
         f"what is here is not what {project.folder / 'crystallize.lock'} says:\n"
-        "  executor: nothing is locked, none is here\n"
+        "  executor: none is locked, other is here\n"
         "  option loud.size: 1 is locked, 2 is here\n"
         "`crystallize lock` locks what is here; "
         "`crystallize lock --requirements` prints what pip needs for what is locked"

@@ -48,14 +48,16 @@ class Difference:
     text: str
 
 
-def _difference(kind: str, name: str, locked: Any, here: Any, note: str = "") -> Difference:
+def _difference(kind: str, name: str, locked: Any, here: Any) -> Difference:
     what = f"{kind} {name}".strip() if kind in ("distribution", "plugin", "option", "local") else name or kind
-    return Difference(kind, name, locked, here, f"{what}: {_said(locked)} is locked, {_said(here)} is here{note}")
+    nothing = "none" if kind in ("profile", "executor", "extends", "disable") else "nothing"
+    text = f"{what}: {_said(locked, nothing)} is locked, {_said(here, nothing)} is here"
+    return Difference(kind, name, locked, here, text)
 
 
-def _said(value: Any) -> str:
+def _said(value: Any, nothing: str) -> str:
     if value is None or value in ((), []):
-        return "nothing"
+        return nothing
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     return str(value)
@@ -152,9 +154,11 @@ def _of_plan(lock: Lock, planned: Planned) -> Iterator[Difference]:
         if here != then:
             yield _difference("plugin", name, then, here)
     for file in sorted({*planned.files} - {*lock.local}):
-        yield _difference("local", file, None, "the stack names it")
+        yield Difference("local", file, None, file, f"local file {file}: the stack names it, and the lock does not")
     for file in sorted({*lock.local} - {*planned.files}):
-        yield _difference("local", file, "the stack names it", None)
+        yield Difference(
+            "local", file, file, None, f"local file {file}: the lock has it, and the stack does not name it"
+        )
     if planned.executor != lock.executor and not (planned.executor is None and _is_plugin(lock, planned)):
         yield _difference("executor", "", lock.executor, planned.executor)
     if lock.disable != planned.disabled:
