@@ -7,6 +7,7 @@ is made where it stays; what says that it is complete is written last, and one w
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -127,8 +128,11 @@ class _Environment:
             raise LockError(
                 f"{message}; run this command with Python {self.lock.python}, or install uv, which finds it"
             )
-        self._call([sys.executable, "-m", "venv", str(self.folder)])
-        self._call([str(self.python), "-m", "pip", "install", "--no-input", "-r", self._requirements()])
+        python, installs_from_here = str(self.python), importlib.util.find_spec("pip") is not None
+        without = ["--without-pip"] if installs_from_here else []  # a pip of its own costs seconds, and Debian has none
+        pip = [sys.executable, "-m", "pip", "--python", python] if installs_from_here else [python, "-m", "pip"]
+        self._call([sys.executable, "-m", "venv", *without, str(self.folder)])
+        self._call([*pip, "install", "--no-input", "-r", self._requirements()])
 
     def _requirements(self) -> str:
         file = self.folder / "requirements.txt"
