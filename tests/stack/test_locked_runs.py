@@ -158,7 +158,19 @@ def test_every_instance_of_a_plugin_is_locked(site, project, monkeypatch):
 def test_an_executor_of_a_distribution_that_is_not_locked_is_not_imported(locked, site):
     """Whoever asks for it."""
     site.plugin("mine", "raise SystemExit('this must not run')\n", group="executors")
-    with pytest.raises(LockError, match="executor mine: x_mine:Plugin of x-mine was asked for, and the lock knows"):
+    with pytest.raises(LockError, match="executor mine: x_mine:Plugin of x-mine was asked for, and the files"):
+        _experiment(executor="mine")
+
+
+def test_an_executor_that_was_locked_besides_the_stack_may_be_asked_for(locked, site, project):
+    """With `--also`, its files are locked."""
+    site.plugin("mine", EXECUTOR, group="executors")
+    write_lock(lock_of(Project.found(), ["x-mine"]), project.folder / "crystallize.lock")
+    assert _experiment(executor="mine").run().run.executor == "mine"
+    site.module("x_mine", EXECUTOR + "\n    # changed\n")
+    write_again = (project.folder / "crystallize.lock").read_bytes()
+    (project.folder / "crystallize.lock").write_bytes(write_again + b"\n")
+    with pytest.raises(LockError, match=r"changed: x_mine\.py"):
         _experiment(executor="mine")
 
 

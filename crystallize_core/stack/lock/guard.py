@@ -101,7 +101,10 @@ def _of_chosen(lock: Lock, name: str) -> list[Difference]:
         found = lock.distributions.get(normalized(point.distribution))
         if point.name == name and (found is None or not found.digest):
             made_of = f"{point.value} of {point.distribution}"
-            text = f"executor {name}: {made_of} was asked for, and the lock knows nothing of this distribution"
+            text = (
+                f"executor {name}: {made_of} was asked for, and the files of this distribution are not locked; "
+                f"`crystallize lock --also {point.distribution}` locks them"
+            )
             return [Difference("executor", name, None, made_of, text)]
     return []
 

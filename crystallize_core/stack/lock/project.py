@@ -191,16 +191,25 @@ def distributions_of(owners: Iterable[str], also: Iterable[str], folder: Path) -
     found = {}
     for name, member in closure([*sorted(own), *also], all_extras=own).items():
         distribution = member.distribution
-        files = files_of(distribution) if name in own else {}
+        counts = name in own or _ships_plugins(distribution)
+        files = files_of(distribution) if counts else {}
         found[name] = LockedDistribution(
             name=str(distribution.metadata["Name"]),
             version=version_of(distribution),
             source=source_of(distribution, folder),
             marker=member.marker,
-            digest=digest_of(files) if name in own else "",
+            digest=digest_of(files) if counts else "",
             files={file: digest[:SHORT] for file, digest in files.items()},
         )
     return found
+
+
+def _ships_plugins(distribution: Any) -> bool:
+    """Whether an executor of it may be asked for, say."""
+    try:
+        return any(point.group.startswith("crystallize.") for point in distribution.entry_points)
+    except Exception:  # noqa: BLE001 - damaged metadata of a stranger may fail in any way
+        return False
 
 
 def locked_plugin(project: Project, planned: Planned, entry: ActivePlugin) -> LockedPlugin:
