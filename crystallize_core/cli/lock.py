@@ -15,6 +15,7 @@ from crystallize_core.cli.stack_options import stack_options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from crystallize_core.stack.lock.document import Lock
     from crystallize_core.stack.lock.drift import Difference
     from crystallize_core.stack.lock.project import Project
 
@@ -30,7 +31,7 @@ DRIFT = 1
     "--also",
     multiple=True,
     metavar="REQUIREMENT",
-    help="Lock this distribution as well, such as one that steps import. May be repeated.",
+    help="Lock this distribution as well, such as one that steps import. May be repeated; kept when locking again.",
 )
 @stack_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -96,13 +97,15 @@ def _check(*, as_json: bool) -> int:
 
 def _write(also: tuple[str, ...], *, as_json: bool) -> None:
     from crystallize_core.cli.output import own_output, say  # noqa: PLC0415 - not for --help
+    from crystallize_core.stack.lock.check import differences  # noqa: PLC0415 - as above
     from crystallize_core.stack.lock.document import write_lock  # noqa: PLC0415 - as above
     from crystallize_core.stack.lock.project import Project, lock_of  # noqa: PLC0415 - as above
 
     with own_output(), _warnings_told():
         project = Project.found()
-        made = lock_of(project, also)
-        changes = _changes(project)
+        before = _before(project)
+        made = lock_of(project, also or (() if before is None else before.also))
+        changes = [] if before is None else differences(before, project)
         write_lock(made, project.lock_file)
     if as_json:
         say(json.dumps(_as_json(project, made.digest, changes), indent=2, default=str))
@@ -115,16 +118,15 @@ def _write(also: tuple[str, ...], *, as_json: bool) -> None:
     )
 
 
-def _changes(project: Project) -> Sequence[Difference]:
-    """What the new lock is going to change; nothing where there is none yet, or none that can be read."""
+def _before(project: Project) -> Lock | None:
+    """The lock that is to be replaced; None where there is none yet, or none that can be read."""
     from crystallize_core.errors import LockError  # noqa: PLC0415 - not for --help
-    from crystallize_core.stack.lock.check import differences  # noqa: PLC0415 - as above
     from crystallize_core.stack.lock.document import read_lock  # noqa: PLC0415 - as above
 
     try:
-        return differences(read_lock(project.lock_file), project)
+        return read_lock(project.lock_file)
     except LockError:
-        return ()
+        return None
 
 
 def _as_json(project: Project, digest: str, found: Sequence[Difference]) -> dict[str, Any]:

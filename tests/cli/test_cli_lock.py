@@ -80,6 +80,15 @@ def test_locking_something_else_says_what_is_different(crystallize, loud, write)
     ]
 
 
+def test_what_was_locked_besides_the_stack_is_kept(crystallize, loud, project):
+    """Until something else is named."""
+    crystallize("lock", "--also", "hypothesis")
+    crystallize("lock")
+    assert tomllib.loads((project / "crystallize.lock").read_text(encoding="utf-8"))["stack"]["also"] == ["hypothesis"]
+    crystallize("lock", "--also", "pytest")
+    assert tomllib.loads((project / "crystallize.lock").read_text(encoding="utf-8"))["stack"]["also"] == ["pytest"]
+
+
 def test_a_damaged_lock_is_replaced(crystallize, loud, project):
     """That is what to do about it."""
     (project / "crystallize.lock").write_text("<<<<<<< ours\n", encoding="utf-8")

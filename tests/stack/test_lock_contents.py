@@ -122,3 +122,18 @@ def test_a_file_that_cannot_be_read_is_told_from_one_that_is_not_there(tmp_path)
     unreadable = tmp_path / "loop"
     unreadable.symlink_to(unreadable)
     assert (file_digest(unreadable), file_digest(tmp_path / "none"), file_digest(tmp_path)) == (UNREADABLE, "", "")
+
+
+def test_what_would_be_imported_counts_and_not_what_it_hides(installed, site, project, monkeypatch):
+    """Another module of that name that comes earlier on the path."""
+    found = installed()
+    project.write("mine/__init__.py", "x = 2\n")
+    monkeypatch.syspath_prepend(str(project.folder))
+    assert files_of(found) == {**EXPECTED, "mine/__init__.py": _hash("x = 2\n")}
+
+
+def test_damaged_metadata_is_no_error(installed, site):
+    """What can be read counts."""
+    found = installed()
+    (site.folder / "mine-1.0.dist-info" / "entry_points.txt").write_bytes(b"\xff")
+    assert files_of(found) == {name: digest for name, digest in EXPECTED.items() if name != "entry_points.txt"}

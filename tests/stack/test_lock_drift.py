@@ -299,6 +299,25 @@ def test_the_executor_is_locked(plugins, project):
     ]
 
 
+def test_a_plugin_whose_metadata_cannot_be_read_is_not_locked(plugins, project):
+    """Nobody could tell whether it is the same later."""
+    (plugins.folder / "x_loud-1.0.dist-info" / "METADATA").write_bytes(b"Name: \xff\n")
+    project.config('plugins = ["loud"]\n')
+    with pytest.raises(LockError) as caught:
+        lock_of(Project.found())
+    assert str(caught.value) == ("plugin 'loud' cannot be locked: the metadata of its distribution '?' cannot be read")
+
+
+def test_a_requirement_that_is_not_installed_is_not_locked(plugins, project):
+    """All of them are named."""
+    project.config("plugins = []\n")
+    with pytest.raises(LockError) as caught:
+        lock_of(Project.found(), ["none-such", "[wrong"])
+    assert str(caught.value) == (
+        "'[wrong' cannot be locked: it is not installed\n  'none-such' cannot be locked: it is not installed"
+    )
+
+
 def test_a_lock_error_survives_the_way_from_a_worker():
     """With its differences."""
     import pickle

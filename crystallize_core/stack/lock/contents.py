@@ -30,13 +30,24 @@ IMPORTABLE: Final = (".py", *importlib.machinery.EXTENSION_SUFFIXES)
 def files_of(distribution: Any) -> dict[str, str]:
     """The digests of the files that a distribution consists of, by their paths with forward slashes, sorted."""
     places = {} if _is_editable(distribution) else _recorded(distribution)
-    if not any(name.endswith(IMPORTABLE) for name in places):  # linked, or nobody wrote down what was installed
+    if any(name.endswith(IMPORTABLE) for name in places):
+        places |= dict(_shadowing(distribution, places))
+    else:  # linked, or nobody wrote down what was installed
         places = dict(_sources(distribution))
     found = {name: file_digest(place) for name, place in places.items()}
-    points = distribution.read_text(ENTRY_POINTS)
+    points = _text(distribution, ENTRY_POINTS)
     if points is not None:
         found[ENTRY_POINTS] = blake3(points.encode()).hexdigest()
     return {name: found[name] for name in sorted(found) if found[name]}
+
+
+def _text(distribution: Any, name: str) -> str | None:
+    """A file of the metadata; None where it is not there or no text."""
+    try:
+        found: str | None = distribution.read_text(name)
+    except (OSError, UnicodeDecodeError):
+        return None
+    return found
 
 
 def digest_of(files: Mapping[str, str]) -> str:
@@ -57,9 +68,9 @@ def file_digest(path: str | Path) -> str:
 
 def _is_editable(distribution: Any) -> bool:
     try:
-        said = json.loads(distribution.read_text("direct_url.json") or "{}")
+        said = json.loads(_text(distribution, "direct_url.json") or "{}")
         return bool(said.get("dir_info", {}).get("editable"))
-    except (AttributeError, OSError, ValueError):
+    except (AttributeError, ValueError):
         return False
 
 
@@ -69,12 +80,23 @@ def _is_editable(distribution: Any) -> bool:
 def _recorded(distribution: Any) -> dict[str, str]:
     """The files that `RECORD` names, and what has come to lie among them since."""
     root = str(distribution.locate_file(""))
-    rows = csv.reader((distribution.read_text("RECORD") or "").splitlines())
+    rows = csv.reader((_text(distribution, "RECORD") or "").splitlines())
     names = [name for name in (row[0].replace("\\", "/") for row in rows if row) if _counts(name)]
     places = {name: f"{root}/{name}" for name in names}
     for package in _own_packages(names):
         places |= {name: place for name, place in _below(f"{root}/{package}", package) if name.endswith(IMPORTABLE)}
     return places
+
+
+def _shadowing(distribution: Any, places: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What would be imported in place of what was installed, because it comes earlier on the path."""
+    for module in _named(distribution):
+        found = _found(module)
+        if found is None:
+            continue
+        name, place = found
+        if os.path.realpath(places.get(name, "")) != os.path.realpath(place):
+            yield from (item for item in _files(name, place) if item[0] in places or item[0].endswith(IMPORTABLE))
 
 
 def _counts(name: str) -> bool:
@@ -107,27 +129,42 @@ def _below(folder: str, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _sources(distribution: Any) -> Iterator[tuple[str, str]]:
-    """The files of the packages and modules that the entry points and `top_level.txt` name."""
-    named = {point.value.partition(":")[0].strip() for point in distribution.entry_points}
-    named.update((distribution.read_text("top_level.txt") or "").split())
-    for module in sorted(named):
-        yield from _of_module(module)
+    """The files of the packages and modules that are imported for a distribution."""
+    for module in _named(distribution):
+        found = _found(module)
+        if found is not None:
+            yield from _files(*found)
 
 
-def _of_module(module: str) -> Iterator[tuple[str, str]]:
-    """The files of the topmost package of a module that is no namespace; finding them runs nothing."""
+def _named(distribution: Any) -> list[str]:
+    """The modules that the entry points and `top_level.txt` name."""
+    try:
+        named = {point.value.partition(":")[0].strip() for point in distribution.entry_points}
+    except Exception:  # noqa: BLE001 - damaged metadata of a stranger may fail in any way
+        named = set()
+    return sorted({*named, *(_text(distribution, "top_level.txt") or "").split()})
+
+
+def _found(module: str) -> tuple[str, str] | None:
+    """The first file of the topmost package of a module that is no namespace, as its name and path; nothing runs."""
     parts = module.split(".")
     for count in range(1, len(parts) + 1):
         try:
             spec = importlib.util.find_spec(".".join(parts[:count]))
         except (ImportError, ValueError):
-            return
+            return None
         if spec is None:
-            return
+            return None
         if spec.has_location and spec.origin is not None:
-            if spec.submodule_search_locations:
-                yield from _below(os.path.dirname(spec.origin), "/".join(parts[:count]))  # noqa: PTH120 - as above
-            else:
-                name = "/".join((*parts[: count - 1], os.path.basename(spec.origin)))  # noqa: PTH119 - as above
-                yield name, spec.origin
-            return
+            above = parts[:count] if spec.submodule_search_locations else parts[: count - 1]
+            return "/".join((*above, os.path.basename(spec.origin))), spec.origin  # noqa: PTH119 - as above
+    return None
+
+
+def _files(name: str, place: str) -> Iterator[tuple[str, str]]:
+    """A module, or all of a package whose first file it is."""
+    folder, _, file = name.rpartition("/")
+    if file.partition(".")[0] == "__init__":
+        yield from _below(os.path.dirname(place), folder)  # noqa: PTH120 - as above
+    else:
+        yield name, place

@@ -15,7 +15,16 @@ import attrs
 
 from crystallize_core.stack.lock.markers import Needed, holds, parse
 
-__all__ = ["Member", "Source", "closure", "installed_distribution", "requirements_of", "source_of", "version_of"]
+__all__ = [
+    "Member",
+    "Source",
+    "closure",
+    "installed_distribution",
+    "name_of",
+    "requirements_of",
+    "source_of",
+    "version_of",
+]
 
 INDEX: Final = "index"
 EDITABLE: Final = "editable"
@@ -63,11 +72,19 @@ def installed_distribution(name: str) -> Any | None:
         return None
 
 
+def name_of(distribution: Any, default: str) -> str:
+    """The name as its metadata writes it."""
+    try:
+        return str(distribution.metadata["Name"] or default)
+    except Exception:  # noqa: BLE001 - damaged metadata of a stranger may fail in any way
+        return default
+
+
 def version_of(distribution: Any) -> str:
     """The version, or `?` where its metadata cannot be read."""
     try:
         return str(distribution.version)
-    except Exception:  # noqa: BLE001 - damaged metadata of a stranger may fail in any way
+    except Exception:  # noqa: BLE001 - as above
         return "?"
 
 

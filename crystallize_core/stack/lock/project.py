@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 
+from crystallize_core.errors import LockError
 from crystallize_core.stack import discovery
 from crystallize_core.stack.attached import ActivePlugin, Stack
 from crystallize_core.stack.config import Environment, StackConfig, find_config, from_environment
@@ -23,9 +24,9 @@ from crystallize_core.stack.declared import MASK, SECRET, options_of
 from crystallize_core.stack.discovery import Installed, installed
 from crystallize_core.stack.instances import listed
 from crystallize_core.stack.lock.contents import digest_of, file_digest, files_of
-from crystallize_core.stack.lock.distributions import closure, source_of, version_of
+from crystallize_core.stack.lock.distributions import closure, name_of, source_of, version_of
 from crystallize_core.stack.lock.document import LOCK_FILE, SHORT, Lock, LockedDistribution, LockedPlugin
-from crystallize_core.stack.lock.markers import normalized
+from crystallize_core.stack.lock.markers import normalized, parse
 from crystallize_core.stack.lock.toml import plain
 from crystallize_core.stack.options import values_of
 from crystallize_core.stack.resolve import is_path, outline, resolve
@@ -144,6 +145,7 @@ def lock_of(project: Project, also: Iterable[str] = ()) -> Lock:
 
     Raises:
         StackError: The stack cannot be made.
+        LockError: The distribution of a plugin cannot be read, or a requirement is not installed.
 
     """
     stack = resolve(config=project.config, environment=attrs.evolve(project.environment, locked=False))
@@ -151,6 +153,8 @@ def lock_of(project: Project, also: Iterable[str] = ()) -> Lock:
     plugins = tuple(locked_plugin(project, planned, entry) for entry in stack)
     owners = [*roots_of(project.config, planned), *(entry.distribution for entry in stack if entry.distribution)]
     extra = tuple(sorted({*also}))
+    distributions = distributions_of(owners, extra, project.folder)
+    _refuse_missing(stack, extra, distributions)
     return Lock(
         python=".".join(map(str, sys.version_info[:2])),
         python_full=platform.python_version(),
@@ -163,8 +167,23 @@ def lock_of(project: Project, also: Iterable[str] = ()) -> Lock:
         also=extra,
         plugins=plugins,
         local={file: file_digest(project.folder / file) for file in planned.files},
-        distributions=distributions_of(owners, extra, project.folder),
+        distributions=distributions,
     )
+
+
+def _refuse_missing(stack: Stack, also: Iterable[str], found: Mapping[str, LockedDistribution]) -> None:
+    """Refuse what would not be covered."""
+    problems = [
+        f"plugin {entry.name!r} cannot be locked: the metadata of its distribution {entry.distribution!r} cannot be read"
+        for entry in stack
+        if entry.distribution is not None and normalized(entry.distribution) not in found
+    ]
+    for text in also:
+        needed = parse(text)
+        if needed is None or needed.name not in found:
+            problems.append(f"{text!r} cannot be locked: it is not installed")
+    if problems:
+        raise LockError("\n  ".join(problems))
 
 
 def _broken(stack: Stack) -> tuple[str, ...]:
@@ -194,7 +213,7 @@ def distributions_of(owners: Iterable[str], also: Iterable[str], folder: Path) -
         counts = name in own or _ships_plugins(distribution)
         files = files_of(distribution) if counts else {}
         found[name] = LockedDistribution(
-            name=str(distribution.metadata["Name"]),
+            name=name_of(distribution, name),
             version=version_of(distribution),
             source=source_of(distribution, folder),
             marker=member.marker,
