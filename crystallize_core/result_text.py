@@ -122,6 +122,7 @@ def _origin(result: Result) -> list[str]:
     return [
         *described,
         f"stack: {stack} (core {run.core_version}, Python {run.python})",
+        *([f"lock: {run.lock_digest}"] if run.lock_digest is not None else []),
         f"digest: {result.digest}",
     ]
 

@@ -70,9 +70,6 @@ def _demanded() -> Iterator[None]:
 
 def _refuse_drift() -> None:
     from crystallize_core.stack.config import from_environment  # noqa: PLC0415 - not for --help
+    from crystallize_core.stack.locked import guard_of  # noqa: PLC0415 - as above
 
-    environment = from_environment()
-    if environment.locked:
-        from crystallize_core.stack.lock.guard import Guard  # noqa: PLC0415 - only where it is wanted
-
-        Guard.before_import(None, environment)
+    guard_of(None, from_environment())

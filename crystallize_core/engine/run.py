@@ -30,8 +30,8 @@ from crystallize_core.record import PluginRecord, RunInfo, RunRecord
 from crystallize_core.result import Result
 from crystallize_core.samples import ConditionMetrics, ExperimentMetrics
 from crystallize_core.stack.files import is_reloading, text_of
+from crystallize_core.stack.locked import lock_of
 from crystallize_core.stack.options import values_of
-from crystallize_core.stack.resolve import lock_of
 from crystallize_core.values import value_digest
 from crystallize_core.version import version
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
@@ -20,6 +20,7 @@ from crystallize_core.stack.discovery import Installed
 from crystallize_core.stack.files import load_file
 from crystallize_core.stack.instances import Listed, is_path, listed
 from crystallize_core.stack.layers import effective, owners
+from crystallize_core.stack.locked import guard_of
 from crystallize_core.stack.making import Order, check_executor, plugins_in
 from crystallize_core.stack.missing import no_executor, not_installed
 from crystallize_core.stack.notices import tell
@@ -27,7 +28,7 @@ from crystallize_core.stack.origins import Origin
 from crystallize_core.stack.overrides import overrides
 from crystallize_core.stack.passed import passed_plugins
 
-__all__ = ["Survey", "lock_of", "outline", "resolve", "survey"]
+__all__ = ["Survey", "outline", "resolve", "survey"]
 
 CORE_PARTS = ("cache",)
 """What `disable` can leave out besides plugins."""
@@ -57,33 +58,12 @@ def resolve(
 
     """
     environment = environment or from_environment()
-    guard = _guard(config, environment, executor) if environment.locked else None
+    guard = guard_of(config, environment, executor)
     resolver = _Resolver.here(autoload=autoload, config=config, environment=environment)
     stack = resolver.stack(list(given), executor)
     if guard is not None:
         guard.check(stack, autoload=autoload, executor_given=executor is not None)
     return stack
-
-
-def _guard(config: StackConfig | None, environment: Environment, executor: Any) -> Guard:
-    from crystallize_core.stack.lock.guard import Guard  # noqa: PLC0415 - it stands on this file, and few want it
-
-    return Guard.before_import(config, environment, executor)
-
-
-def lock_of(stack: Stack) -> str | None:
-    """The digest of the lock that a stack was compared with; None where that is not asked for.
-
-    Where it was not asked for when the stack was made and is now, what is here is compared now.
-
-    Raises:
-        LockError: `CRYSTALLIZE_LOCKED` is on, and what is here is not what was locked.
-
-    """
-    if stack.lock_digest is None and (environment := from_environment()).locked:
-        lock = _guard(None, environment, None).lock
-        stack.lock_digest = None if lock is None else lock.digest
-    return stack.lock_digest
 
 
 def outline(

@@ -262,6 +262,14 @@ def test_a_locked_run_is_what_any_run_is(in_shell, loud):
     assert (done.returncode, with_digest) == (0, check["digest"])
 
 
+def test_a_locked_run_prints_its_lock(in_shell, loud):
+    """Another one does not."""
+    in_shell("lock", path=[loud])
+    digest = json.loads(in_shell("lock", "--check", "--json", path=[loud]).stdout)["digest"]
+    printed = [in_shell("run", *options, "study.py", path=[loud]).stdout for options in ((), ("--locked",))]
+    assert [f"\nlock: {digest}\n" in text for text in printed] == [False, True]
+
+
 def test_a_locked_run_refuses_before_the_target_imports_the_plugin(in_shell, loud, project):
     """With exit code 2 and the same differences."""
     in_shell("lock", path=[loud])

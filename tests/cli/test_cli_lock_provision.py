@@ -241,15 +241,27 @@ def test_ctrl_c_reaches_the_run(provisioned):
     assert (running.returncode, "interrupted: none of 1 replicates was finished" in said) == (130, True)
 
 
-def test_an_environment_that_was_left_half_made_is_made_anew(provisioned, machine, tmp_path):
-    """What says that it is complete is written last."""
+def test_an_environment_that_was_left_half_made_is_made_anew_by_one_of_two_runs(provisioned, machine, tmp_path):
+    """What says that it is complete is written last, and who comes second waits."""
     project = _project(machine, tmp_path)
     donor, _ = provisioned
     half = tmp_path / ".crystallize" / "envs" / donor.environment.name
     (half / "bin").mkdir(parents=True)
     (half / "bin" / "python").symlink_to("/bin/false")
-    done = project.crystallize("run", "--provision", "study.py:experiment")
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, str(half))
+    two = [
+        subprocess.Popen(
+            project.command("run", "--provision", "study.py:experiment"),
+            cwd=project.folder,
+            env=project.machine.variables(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = sorted(process.communicate(timeout=200)[1] for process in two)
+    assert [process.returncode for process in two] == [0, 0]
+    assert said == [f"{half}\n", f"making {half} with pip, once for this lock\n{half}\n"]
 
 
 def test_a_failing_installer_is_one_message_with_the_end_of_what_it_said(machine, tmp_path):
