@@ -8,6 +8,7 @@ is made where it stays; what says that it is complete is written last, and one w
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -30,6 +31,8 @@ __all__ = ["run_there"]
 
 READY: Final = "crystallize-ready"
 LAST_LINES: Final = 25
+OF_ENVIRONMENT: Final = ("python", "core", "distribution", "files")
+"""The kinds of differences that are the fault of an environment."""
 HERE: Final = ".".join(map(str, sys.version_info[:2]))
 WINDOWS: Final = sys.platform == "win32"
 
@@ -99,8 +102,13 @@ class _Environment:
             LockError: It cannot be made.
 
         """
-        if self.is_ready:
-            return
+        try:
+            if not self.is_ready:
+                self._make_once()
+        except OSError as error:
+            raise LockError(f"the environment of the lock cannot be made: {error}") from error
+
+    def _make_once(self) -> None:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         (self.folder.parent.parent / ".gitignore").write_text("*\n", encoding="utf-8")
         with locked(self.folder.parent):
@@ -140,12 +148,16 @@ class _Environment:
         return str(file)
 
     def _verify(self) -> None:
-        """Compare the environment with the lock, in it."""
-        profile = {"CRYSTALLIZE_PROFILE": self.lock.profile or "", "CRYSTALLIZE_LOCKED": ""}
-        variables = {**self.variables(), **profile}
-        done = self._run([*self.crystallize(), "lock", "--check"], variables)
-        if done.returncode:
-            raise LockError(f"{self.folder} was made, and is not what the lock says\n{_indented(done.stdout)}")
+        """Compare what is installed in the environment with the lock; what the project says is compared by every run."""
+        ours = {"CRYSTALLIZE_PROFILE": self.lock.profile or "", "CRYSTALLIZE_LOCKED": ""}
+        command = [*self.crystallize(), "lock", "--check", "--json"]
+        done = self._run(command, {**self.variables(), **ours}, subprocess.PIPE)
+        if done.returncode not in (0, 1):
+            raise LockError(f"{self.folder} cannot be compared with the lock\n{_indented(done.stderr)}")
+        found = json.loads(done.stdout)["differences"]
+        wrong = "".join(f"\n  {item['text']}" for item in found if item["kind"] in OF_ENVIRONMENT)
+        if wrong:
+            raise LockError(f"{self.folder} was made, and is not what the lock says:{wrong}")
 
     def _call(self, command: Sequence[str]) -> None:
         """Run a command of the installer.
@@ -154,20 +166,22 @@ class _Environment:
             LockError: It failed; the end of what it wrote is in the message.
 
         """
-        done = self._run(command, dict(os.environ))
+        done = self._run(command, dict(os.environ), subprocess.STDOUT)
         if done.returncode:
             shown = " ".join(command)
             message = f"the environment of the lock cannot be made: `{shown}` ended with {done.returncode}"
             last = "\n".join(done.stdout.splitlines()[-LAST_LINES:])
             raise LockError(f"{message}\n{_indented(last)}\n{_ADVICE}")
 
-    def _run(self, command: Sequence[str], variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, command: Sequence[str], variables: dict[str, str], errors_to: int
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(  # noqa: S603 - our own words
             command,
             env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=errors_to,
             text=True,
             errors="replace",
             check=False,

@@ -194,6 +194,15 @@ def test_the_target_runs_in_an_environment_made_from_the_lock(provisioned):
     ]
 
 
+def test_what_the_project_says_otherwise_is_refused_there(provisioned):
+    """The environment is not at fault, and stays."""
+    project, _ = provisioned
+    done = project.crystallize("run", "--provision", "study.py:experiment", CRYSTALLIZE_DISABLE="mine")
+    assert done.returncode == 2
+    assert "  disable: none is locked, mine is here\n" in done.stderr
+    assert (project.environment / "crystallize-ready").exists()
+
+
 def test_what_was_made_is_no_matter_of_version_control(provisioned):
     """Its folder says so itself."""
     project, _ = provisioned
@@ -289,6 +298,15 @@ def test_an_environment_that_is_not_what_the_lock_says_is_refused(machine, tmp_p
     assert (done.returncode, done.stdout) == (2, "")
     assert f"{project.environment} was made, and is not what the lock says" in done.stderr
     assert "distribution x-mine: version 1.0 as locked, but its files are not; changed: x_mine.py" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_one_message(machine, tmp_path):
+    """Something is in the way."""
+    project = _project(machine, tmp_path)
+    (tmp_path / ".crystallize").write_text("", encoding="utf-8")
+    done = project.crystallize("run", "--provision", "study.py")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: the environment of the lock cannot be made: ")
 
 
 def test_another_python_needs_uv(machine, tmp_path):

@@ -264,6 +264,18 @@ def test_a_stack_that_is_extended_is_locked_with_its_distribution(plugins, proje
     assert _texts(lock) == ["distribution x-stack: version 1.0 as locked, but its files are not; changed: x_stack.py"]
 
 
+def test_a_stack_under_a_stack_is_locked_as_well(plugins, project):
+    """It may be of a distribution that nobody says is needed."""
+    plugins.module("x_stack", STACK)
+    plugins.distribution("x-stack", "[crystallize.stacks]\nours = x_stack:STACK\n")
+    plugins.module("x_over", 'STACK = {"extends": ["ours"]}\n')
+    plugins.distribution("x-over", "[crystallize.stacks]\nover = x_over:STACK\n")
+    project.config('extends = ["over"]\n')
+    lock = _locked(project)
+    plugins.module("x_stack", "raise SystemExit('this must not run')\n")
+    assert _texts(lock) == ["distribution x-stack: version 1.0 as locked, but its files are not; changed: x_stack.py"]
+
+
 def test_a_broken_plugin_that_nobody_named_is_locked_as_broken(plugins, project):
     """It is skipped then and now."""
     plugins.plugin("broken", "raise RuntimeError('broken')\n")

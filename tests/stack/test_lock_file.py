@@ -234,3 +234,16 @@ def test_a_function_is_its_name_and_what_it_does():
     found = plain(len, Path("/"))
     assert found["$object"] == "builtins:len"
     assert plain(len, Path("/")) == found
+
+
+def test_what_cannot_be_looked_at_is_its_class():
+    """It contains itself, or does not want to be asked."""
+
+    class Shy:
+        def __getattr__(self, name):
+            raise RuntimeError(name)
+
+    endless = []
+    endless.append(endless)
+    assert plain(endless, Path("/")) == {"$object": "builtins:list"}
+    assert plain(Shy(), Path("/"))["$object"].endswith("Shy")

@@ -74,7 +74,7 @@ def before_import(lock: Lock, project: Project) -> list[Difference]:
     planned = project.planned()
     found += _of_plan(lock, planned)
     found += [d for plugin in lock.plugins for d in _of_configuration(plugin, project, planned)]
-    return [*found, *_of_additions(lock, project, planned)]
+    return [*found, *_of_additions(lock, planned)]
 
 
 def _of_surroundings(lock: Lock, project: Project) -> Iterator[Difference]:
@@ -135,9 +135,9 @@ def _of_local_files(lock: Lock, project: Project) -> Iterator[Difference]:
             yield Difference("local", file, digest, here or None, f"local file {file}: {what}")
 
 
-def _of_additions(lock: Lock, project: Project, planned: Planned) -> Iterator[Difference]:
+def _of_additions(lock: Lock, planned: Planned) -> Iterator[Difference]:
     """What the stack needs here and did not need when it was locked."""
-    owners, also = roots_of(project.config, planned), lock.also
+    owners, also = roots_of(planned), lock.also
     for name, member in closure([*owners, *also], all_extras=owners).items():
         if name not in lock.distributions and not member.marker:
             yield _difference("distribution", name, None, version_of(member.distribution))

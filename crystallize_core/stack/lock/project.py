@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from crystallize_core.stack.attached import ActivePlugin, Stack
 from crystallize_core.stack.config import Environment, StackConfig, find_config, from_environment
 from crystallize_core.stack.contract import contract_of
 from crystallize_core.stack.declared import MASK, SECRET, options_of
-from crystallize_core.stack.discovery import Installed, installed
+from crystallize_core.stack.discovery import Installed
 from crystallize_core.stack.instances import listed
 from crystallize_core.stack.lock.contents import digest_of, file_digest, files_of
 from crystallize_core.stack.lock.distributions import closure, name_of, source_of, version_of
@@ -97,7 +97,8 @@ class Project:
         if executor is not None:
             points[executor] = shelf.allowed(discovery.EXECUTORS).get(executor, [])
         as_text = {name: frozenset(path[0] for path, _ in texts.of(name)) for name in points}
-        return Planned(config, points, files, executor, tuple(sorted(config.disable)), as_text)
+        stacks = tuple(_extended(self.config.extends, shelf.allowed(discovery.STACKS)))
+        return Planned(config, points, files, executor, tuple(sorted(config.disable)), as_text, stacks)
 
     def configured(self, config: StackConfig, plugin: str) -> dict[str, Any]:
         """The options of a plugin as files and stacks write them."""
@@ -118,6 +119,7 @@ class Planned:
         disabled: The names that are left out.
         as_text: The options of each name that the environment or the command line gives as text; what it means is known
             when the plugin is there.
+        stacks: The stacks that are extended, directly or not.
 
     """
 
@@ -127,6 +129,15 @@ class Planned:
     executor: str | None
     disabled: tuple[str, ...]
     as_text: Mapping[str, frozenset[str]]
+    stacks: tuple[Installed, ...]
+
+
+def _extended(names: Iterable[str], shipped: Mapping[str, list[Installed]]) -> Iterator[Installed]:
+    """The stacks of these names and those that they extend; there are no circles, and all of them are imported."""
+    for name in names:
+        for item in shipped[name]:
+            yield item
+            yield from _extended(item.load().get("extends", ()), shipped)
 
 
 def _relative(name: str) -> str:
@@ -140,8 +151,7 @@ def lock_of(project: Project, also: Iterable[str] = ()) -> Lock:
     """The lock of the stack that an experiment would get here; imports its plugins.
 
     Args:
-        project: The project.
-        also: Requirements to lock besides those of the stack, such as `pandas`.
+        project, also: What is locked, and requirements besides it, such as `pandas`.
 
     Raises:
         StackError: The stack cannot be made.
@@ -150,8 +160,7 @@ def lock_of(project: Project, also: Iterable[str] = ()) -> Lock:
     """
     stack = resolve(config=project.config, environment=attrs.evolve(project.environment, locked=False))
     planned = project.planned()
-    plugins = tuple(locked_plugin(project, planned, entry) for entry in stack)
-    owners = [*roots_of(project.config, planned), *(entry.distribution for entry in stack if entry.distribution)]
+    owners = {*roots_of(planned), *(entry.distribution for entry in stack if entry.distribution)}
     extra = tuple(sorted({*also}))
     distributions = distributions_of(owners, extra, project.folder)
     _refuse_missing(stack, extra, distributions)
@@ -165,7 +174,7 @@ def lock_of(project: Project, also: Iterable[str] = ()) -> Lock:
         disable=planned.disabled,
         broken=_broken(stack),
         also=extra,
-        plugins=plugins,
+        plugins=tuple(locked_plugin(project, planned, entry) for entry in stack),
         local={file: file_digest(project.folder / file) for file in planned.files},
         distributions=distributions,
     )
@@ -190,11 +199,10 @@ def _broken(stack: Stack) -> tuple[str, ...]:
     return tuple(sorted(skipped.name for skipped in stack.skipped if skipped.error is not None))
 
 
-def roots_of(config: StackConfig, planned: Planned) -> list[str]:
+def roots_of(planned: Planned) -> list[str]:
     """The normalized names of the distributions that a stack is made of: the core, its plugins, and stacks that it extends."""
     points = [item for found in planned.points.values() for item in found]
-    stacks = [item for item in installed(discovery.STACKS) if item.name in config.extends]
-    return sorted({CORE, *(normalized(item.distribution) for item in (*points, *stacks))})
+    return sorted({CORE, *(normalized(item.distribution) for item in (*points, *planned.stacks))})
 
 
 def distributions_of(owners: Iterable[str], also: Iterable[str], folder: Path) -> dict[str, LockedDistribution]:

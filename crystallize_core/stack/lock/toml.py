@@ -84,11 +84,18 @@ def plain(value: Any, folder: Path) -> Any:
         folder: What absolute paths below it are written relative to, so that they are the same on another machine.
 
     """
+    try:
+        return _plain(value, folder)
+    except Exception:  # noqa: BLE001 - it contains itself, or is an object of a stranger that cannot be looked at
+        return {"$object": f"{type(value).__module__}:{type(value).__qualname__}"}
+
+
+def _plain(value: Any, folder: Path) -> Any:
     kind = type(value)
     if value is None or kind in (bool, int, float, str) or kind in _DATES:
         return value
     if isinstance(value, enum.Enum):
-        return plain(value.value, folder)
+        return _plain(value.value, folder)
     if isinstance(value, PurePath):
         return _path(value, folder)
     if kind in (list, tuple):
@@ -101,7 +108,7 @@ def plain(value: Any, folder: Path) -> Any:
 
 
 def _item(value: Any, folder: Path) -> Any:
-    found = plain(value, folder)
+    found = _plain(value, folder)
     return {"$none": True} if found is None else found
 
 
