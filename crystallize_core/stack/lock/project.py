@@ -22,14 +22,14 @@ from crystallize_core.stack.config import Environment, StackConfig, find_config,
 from crystallize_core.stack.contract import contract_of
 from crystallize_core.stack.declared import MASK, SECRET, options_of
 from crystallize_core.stack.discovery import Installed
-from crystallize_core.stack.instances import listed
+from crystallize_core.stack.instances import is_path, listed
 from crystallize_core.stack.lock.contents import digest_of, file_digest, files_of
 from crystallize_core.stack.lock.distributions import closure, name_of, source_of, version_of
 from crystallize_core.stack.lock.document import LOCK_FILE, SHORT, Lock, LockedDistribution, LockedPlugin
 from crystallize_core.stack.lock.markers import normalized, parse
 from crystallize_core.stack.lock.toml import plain
 from crystallize_core.stack.options import values_of
-from crystallize_core.stack.resolve import is_path, outline, resolve
+from crystallize_core.stack.resolve import outline, resolve
 from crystallize_core.version import version
 
 __all__ = ["Planned", "Project", "distributions_of", "lock_of", "locked_plugin", "roots_of"]

@@ -72,7 +72,7 @@ class Kit:
     @pytest.fixture(autouse=True)
     def _apart(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nothing that is installed or configured on this machine takes part, and nothing is written beside the tests."""
-        for name in ("CRYSTALLIZE_PROFILE", "CRYSTALLIZE_DISABLE", "CRYSTALLIZE_STRICT"):
+        for name in ("CRYSTALLIZE_PROFILE", "CRYSTALLIZE_DISABLE", "CRYSTALLIZE_LOCKED", "CRYSTALLIZE_STRICT"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("CRYSTALLIZE_AUTOLOAD", "0")
         monkeypatch.setenv("CRYSTALLIZE_CACHE_DIR", str(tmp_path / "cache"))
