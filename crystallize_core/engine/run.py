@@ -311,7 +311,7 @@ def _local_texts(stack: Iterable[ActivePlugin]) -> dict[str, bytes]:
     return {name: text for name, text in texts.items() if text is not None}
 
 
-def stack_digest(stack: Sequence[PluginRecord], texts: Mapping[str, bytes]) -> str:
+def stack_digest(stack: Sequence[PluginRecord], texts: Mapping[str, bytes] | None = None) -> str:
     """One digest over names, distributions, versions and options in their order, and over the texts of local files."""
     rows = [
         (
