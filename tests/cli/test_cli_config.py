@@ -379,7 +379,10 @@ HERE = overrides()
 def step(data):
     return data, {"ci": HERE.profile == "ci", "options": len(HERE.options)}
 
-experiment = Experiment(lambda ctx: 1, [step])
+def source(ctx):
+    return 1
+
+experiment = Experiment(source, [step])
 """
 IN_A_WORKER = """
 import pickle, sys
