@@ -21,6 +21,7 @@ from crystallize_core.errors import DefinitionError, HookError, PluginError, des
 from crystallize_core.hookspecs import HOOKS, UNWINDING
 from crystallize_core.outcome import Note, ReplicateOutcome
 from crystallize_core.stack.attached import ActivePlugin
+from crystallize_core.stack.order import turn
 
 if TYPE_CHECKING:
     from crystallize_core.stack.attached import Stack
@@ -219,8 +220,8 @@ class HookCalls:
             if r.wrapper is wrappers and hook not in self._unneeded.get(self._stack.by_object(r.plugin).name, ())
         ]
         place = {plugin.name: at for at, plugin in enumerate(self._stack)}
-        turn = -1 if hook in UNWINDING and not wrappers else 1
-        registered.sort(key=lambda r: (r.trylast - r.tryfirst, turn * place[self._stack.by_object(r.plugin).name]))
+        unwinds = hook in UNWINDING and not wrappers
+        registered.sort(key=lambda r: turn(r.opts, place[self._stack.by_object(r.plugin).name], unwinds=unwinds))
         return [Implementation.of(hook, self._stack.by_object(r.plugin), r.function) for r in registered]
 
     def _compiled(self, hook: str) -> Callable[..., None] | None:

@@ -14,7 +14,7 @@ from crystallize_core import hookspecs
 from crystallize_core.errors import PluginError
 from crystallize_core.stack.checking import hooks_of, is_executor
 from crystallize_core.stack.instances import give_name
-from crystallize_core.stack.order import Constraint, ordered
+from crystallize_core.stack.order import Constraint, Place, ordered, places
 
 if TYPE_CHECKING:
     from crystallize_core.outcome import Note
@@ -105,7 +105,8 @@ class Stack:
         config: StackConfig | None = None,
     ) -> None:
         by_name = _by_name(plugins)
-        names = ordered(list(by_name), constraints(plugins))
+        self._listed = tuple(by_name)
+        names = ordered(self._listed, constraints(plugins))
         self.plugins = tuple(by_name[name] for name in names)
         self.skipped = tuple(skipped)
         self.disabled = frozenset(disabled)
@@ -129,6 +130,10 @@ class Stack:
         """The plugin that was registered as this object."""
         entry: ActivePlugin = registered.entry
         return entry
+
+    def places(self) -> list[Place]:
+        """Where each plugin stands, and why, in the order of the stack."""
+        return places(self._listed, constraints(self.plugins))
 
     @property
     def executor(self) -> ActivePlugin | None:

@@ -1,4 +1,7 @@
-"""The order of a stack: the project's list under the plugins' own constraints."""
+"""The order of a stack: the project's list under the plugins' own constraints, and why each plugin stands where it does.
+
+`ordered` and `places` are one algorithm: the second also keeps what the first decided by.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import attrs
 
 from crystallize_core.errors import PluginOrderError
 
-__all__ = ["Constraint", "ordered"]
+__all__ = ["Constraint", "Place", "Reason", "Wish", "ordered", "places", "turn"]
 
 EVERYONE: Final = "*"
 
@@ -21,6 +24,66 @@ class Constraint:
 
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Wish:
+    """One name in the constraint of a plugin.
+
+    Attributes:
+        plugin: Who says it.
+        word: `before` or `after`.
+        other: The name that it says; `*` for all others.
+
+    """
+
+    plugin: str
+    word: str
+    other: str
+
+    def __str__(self) -> str:
+        return f"{self.plugin!r} says {self.word} = ({self.other!r},)"
+
+
+@attrs.frozen
+class Reason:
+    """Why two plugins stand in another order than that of the list.
+
+    Attributes:
+        is_ahead: Whether the plugin that this is a reason for is the one that comes first.
+        other: The other plugin.
+        wish: What decided it.
+        third: What the one that comes later has to wait for by that wish, where it is not the one that comes first.
+
+    """
+
+    is_ahead: bool
+    other: str
+    wish: Wish
+    third: str | None = None
+
+    def __str__(self) -> str:
+        if self.is_ahead:
+            waits = "" if self.third is None else f", which waits for {self.third!r}"
+            return f"ahead of {self.other!r}{waits}, because {self.wish}"
+        waits = "" if self.third is None else f"it waits for {self.third!r}, and "
+        return f"behind {self.other!r}, because {waits}{self.wish}"
+
+
+@attrs.frozen
+class Place:
+    """Where a plugin stands.
+
+    Attributes:
+        name: The plugin.
+        listed: Its place in the list, from 0.
+        reasons: One for each plugin that the list has on the other side of it; none where the list decided.
+
+    """
+
+    name: str
+    listed: int
+    reasons: tuple[Reason, ...] = ()
 
 
 def ordered(names: Sequence[str], constraints: Mapping[str, Constraint]) -> list[str]:
@@ -34,38 +97,91 @@ def ordered(names: Sequence[str], constraints: Mapping[str, Constraint]) -> list
         PluginOrderError: The constraints contradict each other; the message shows the circle.
 
     """
-    first = {name for name in names if EVERYONE in constraints.get(name, Constraint()).before}
-    last = {name for name in names if EVERYONE in constraints.get(name, Constraint()).after}
-    earlier: dict[str, set[str]] = {name: set() for name in names}  # name -> what comes before it
-    for name in names:
-        constraint = constraints.get(name, Constraint())
+    return _earliest_first(names, _wishes(names, constraints))
+
+
+def places(names: Sequence[str], constraints: Mapping[str, Constraint]) -> list[Place]:
+    """The same order, with the reasons for it.
+
+    Raises:
+        PluginOrderError: As above.
+
+    """
+    earlier = _wishes(names, constraints)
+    order = _earliest_first(names, earlier)
+    listed = {name: at for at, name in enumerate(names)}
+    reasons: dict[str, list[Reason]] = {name: [] for name in order}
+    for at, name in enumerate(order):
+        for other in order[at + 1 :]:
+            if listed[other] < listed[name]:
+                wish, third = _held_back(other, name, earlier, order[at:])
+                reasons[name].append(Reason(is_ahead=True, other=other, wish=wish, third=third))
+                reasons[other].append(Reason(is_ahead=False, other=name, wish=wish, third=third))
+    return [Place(name, listed[name], tuple(reasons[name])) for name in order]
+
+
+def turn(hook_options: Mapping[str, bool], place: int, *, unwinds: bool) -> tuple[int, int]:
+    """What the implementations of a hook are sorted by: `tryfirst` and `trylast`, then the place in the stack.
+
+    Args:
+        hook_options: What `@hookimpl` was told.
+        place: The place of the plugin in the stack.
+        unwinds: Whether the hook is called in the reverse order of the stack.
+
+    """
+    pushed = bool(hook_options.get("trylast")) - bool(hook_options.get("tryfirst"))
+    return pushed, -place if unwinds else place
+
+
+_Earlier = dict[str, dict[str, Wish]]
+"""Name -> what comes before it, and who says so."""
+
+
+def _held_back(other: str, name: str, earlier: _Earlier, left: Sequence[str]) -> tuple[Wish, str | None]:
+    """Why `other`, which the list has first, was not ready when `name` was placed, and whom else it waited for."""
+    if name in earlier[other]:
+        return earlier[other][name], None
+    third = next(waiting for waiting in left if waiting in earlier[other])
+    return earlier[other][third], third
+
+
+def _wishes(names: Sequence[str], constraints: Mapping[str, Constraint]) -> _Earlier:
+    said = {name: constraints.get(name, Constraint()) for name in names}
+    first = {name for name in names if EVERYONE in said[name].before}
+    last = {name for name in names if EVERYONE in said[name].after}
+    earlier: _Earlier = {name: {} for name in names}
+    for name, constraint in said.items():
         for other in constraint.before:
             if other in earlier and other != name:
-                earlier[other].add(name)
-        earlier[name] |= {other for other in constraint.after if other in earlier and other != name}
+                earlier[other].setdefault(name, Wish(name, "before", other))
+        for other in constraint.after:
+            if other in earlier and other != name:
+                earlier[name].setdefault(other, Wish(name, "after", other))
     ahead = {name: _all_ahead(name, earlier) for name in names}
     for name in names:
         if name in first:
             for other in names:
                 if other not in first and other not in ahead[name]:
-                    earlier[other].add(name)
+                    earlier[other].setdefault(name, Wish(name, "before", EVERYONE))
         if name in last:
-            earlier[name] |= {o for o in names if o not in last and o not in first and name not in ahead[o]}
-    return _earliest_first(names, earlier)
+            for other in names:
+                if other not in last and other not in first and name not in ahead[other]:
+                    earlier[name].setdefault(other, Wish(name, "after", EVERYONE))
+    return earlier
 
 
-def _all_ahead(name: str, earlier: Mapping[str, set[str]]) -> set[str]:
+def _all_ahead(name: str, earlier: _Earlier) -> set[str]:
     """Everything that comes before it, directly or not."""
     found: set[str] = set()
     waiting = [name]
     while waiting:
-        new = earlier[waiting.pop()] - found
+        new = earlier[waiting.pop()].keys() - found
         found |= new
         waiting += new
     return found
 
 
-def _earliest_first(names: Sequence[str], earlier: Mapping[str, set[str]]) -> list[str]:
+def _earliest_first(names: Sequence[str], earlier: _Earlier) -> list[str]:
     # sorted, so that of several circles every machine shows the same
     sorter = TopologicalSorter({name: sorted(others) for name, others in earlier.items()})
     try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from crystallize_core import BasePlugin, PluginOrderError
 from crystallize_core.stack.attached import ActivePlugin, Stack
-from crystallize_core.stack.order import Constraint, ordered
+from crystallize_core.stack.order import Constraint, Place, Reason, Wish, ordered, places
 
 NAMES = list("abcdefgh")
 some_names = st.lists(st.sampled_from(NAMES), unique=True).map(tuple)
@@ -158,6 +158,98 @@ def test_a_plugin_may_come_behind_the_last_one_by_naming_it():
     """A name counts more than the star of another plugin."""
     constraints = {"files": Constraint(after=("*",)), "upload": Constraint(after=("files",))}
     assert ordered(["upload", "other", "files"], constraints) == ["other", "files", "upload"]
+
+
+@st.composite
+def constraints_with_stars(draw):
+    """Agreeing constraints, some of which are about all others."""
+    constraints = draw(agreeing_constraints())
+    for name in draw(some_names):
+        before, after = constraints[name].before, constraints[name].after
+        constraints[name] = draw(
+            st.sampled_from([Constraint((*before, "*"), after), Constraint(before, (*after, "*"))])
+        )
+    return constraints
+
+
+def explained(names, constraints):
+    """The places, or nothing where two stars contradict each other by way of a third plugin."""
+    try:
+        return places(names, constraints)
+    except PluginOrderError:
+        return reject()
+
+
+@given(any_order, constraints_with_stars())
+def test_places_are_the_order(names, constraints):
+    """To explain is no second way to order."""
+    assert [place.name for place in explained(names, constraints)] == ordered(names, constraints)
+
+
+@given(any_order, constraints_with_stars())
+def test_every_reason_is_true(names, constraints):
+    """The plugin says what the reason says, the two stand as it says, and the list has them the other way round."""
+    found = explained(names, constraints)
+    at = {place.name: number for number, place in enumerate(found)}
+    for place in found:
+        assert place.listed == names.index(place.name)
+        for reason in place.reasons:
+            earlier, later = (place.name, reason.other) if reason.is_ahead else (reason.other, place.name)
+            wish, waited_for = reason.wish, reason.third or earlier
+            assert wish.other in getattr(constraints[wish.plugin], wish.word)
+            pair = (waited_for, later) if wish.word == "before" else (later, waited_for)
+            assert pair == (wish.plugin, wish.other if wish.other != "*" else pair[1])
+            assert at[earlier] < at[later]
+            assert at[earlier] <= at[waited_for] < at[later]
+            assert names.index(earlier) > names.index(later)
+
+
+@given(any_order, constraints_with_stars())
+def test_every_pair_that_is_not_as_in_the_list_has_its_reason_on_both_sides(names, constraints):
+    """And no other pair has one."""
+    found = explained(names, constraints)
+    order = [place.name for place in found]
+    turned = {(a, b) for a, b in itertools.combinations(order, 2) if names.index(a) > names.index(b)}
+    assert {(place.name, r.other) for place in found for r in place.reasons if r.is_ahead} == turned
+    assert {(r.other, place.name) for place in found for r in place.reasons if not r.is_ahead} == turned
+
+
+@given(any_order, constraints_with_stars())
+def test_the_reasons_are_enough(names, constraints):
+    """Without everything that no reason names, the order is the same."""
+    found = explained(names, constraints)
+    named = {name: Constraint() for name in names}
+    for place in found:
+        for reason in place.reasons:
+            later = reason.other if reason.is_ahead else place.name
+            before = reason.third or (place.name if reason.is_ahead else reason.other)
+            named[later] = Constraint(after=(*named[later].after, before))
+    assert ordered(names, named) == [place.name for place in found]
+
+
+def test_reasons_say_who_wants_what():
+    """Whole places: the list, a name, a star, and one that waits for another."""
+    said = {"c": Constraint(before=("b",)), "d": Constraint(before=("*",)), "b": Constraint(before=("a",))}
+    star, by_c, by_b = Wish("d", "before", "*"), Wish("c", "before", "b"), Wish("b", "before", "a")
+    assert places(["b", "a", "c", "d"], said) == [
+        Place("d", 3, (Reason(True, "c", star), Reason(True, "b", star), Reason(True, "a", star))),
+        Place("c", 2, (Reason(False, "d", star), Reason(True, "b", by_c), Reason(True, "a", by_b, "b"))),
+        Place("b", 0, (Reason(False, "d", star), Reason(False, "c", by_c))),
+        Place("a", 1, (Reason(False, "d", star), Reason(False, "c", by_b, "b"))),
+    ]
+
+
+def test_reasons_read_as_sentences():
+    """From either side."""
+    wish = Wish("b", "before", "a")
+    assert [str(Reason(*found)) for found in [(True, "a", wish), (False, "b", wish)]] == [
+        "ahead of 'a', because 'b' says before = ('a',)",
+        "behind 'b', because 'b' says before = ('a',)",
+    ]
+    assert [str(Reason(*found, "b")) for found in [(True, "a", wish), (False, "c", wish)]] == [
+        "ahead of 'a', which waits for 'b', because 'b' says before = ('a',)",
+        "behind 'c', because it waits for 'b', and 'b' says before = ('a',)",
+    ]
 
 
 class Named(BasePlugin):
