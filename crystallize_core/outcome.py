@@ -20,7 +20,7 @@ class Note:
     """Something that the result should say although nothing failed: a plugin that was switched off, a warning.
 
     Attributes:
-        kind: `switched-off` or `warning`.
+        kind: `switched-off` or `warning`; on the way from a worker also `hook-times`, while a run is profiled.
         text: What happened, with its address.
         plugin: The plugin that it is about; None if it is about none.
 

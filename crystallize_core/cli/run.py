@@ -15,6 +15,7 @@ import click
 
 from crystallize_core.cli.lock_options import LockableCommand, lock_options
 from crystallize_core.cli.stack_options import stack_options
+from crystallize_core.cli.trace import trace_option
 
 if TYPE_CHECKING:
     from crystallize_core.dry_run import DryRun
@@ -72,6 +73,7 @@ def _check_folder(_: click.Context, __: click.Parameter, path: Path | None) -> P
     help="Keep records of the steps of the first replicate (the default), of all, or of none.",
 )
 @click.option("--resume", is_flag=True, help="Take over what the newest run finished.")
+@trace_option
 @click.option("--debug", is_flag=True, help="Say on standard error what each step of a pipeline gets and makes.")
 @click.option("--dry-run", is_flag=True, help="Run no step; show which are cached, which would run, and why.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else, to standard output.")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crystallize_core.context import Event
+from crystallize_core.engine.timing import kept
 from crystallize_core.errors import CrystallizeError, ExecutorError
 from crystallize_core.outcome import CellOutcome, Note, ReplicateOutcome
 
@@ -156,7 +157,7 @@ class Collector:
             if cell.error is not None or cell.artifacts or cell.provenance is not None or cell.seed is not None:
                 self._ingest_rest(cell)
         if outcome.notes:
-            self.notes += outcome.notes
+            self.notes += kept(outcome.notes)
         if self._arrived is not None:
             self._arrived.append(outcome)
         if self._history is not None:

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from crystallize_core.engine.timing import hook_times
+from crystallize_core.engine.tracing import tracer
+from crystallize_core.engine.watching import Watcher, watched
 from crystallize_core.errors import DefinitionError, HookError, PluginError, describe
-from crystallize_core.hookspecs import HOOKS, UNWINDING
+from crystallize_core.hookspecs import HOOKS
 from crystallize_core.outcome import Note, ReplicateOutcome
 from crystallize_core.stack.attached import ActivePlugin
-from crystallize_core.stack.order import turn
 
 if TYPE_CHECKING:
     from crystallize_core.stack.attached import Stack
@@ -42,6 +44,8 @@ class Implementation:
     function: Callable[..., Any]
     positional: tuple[str, ...]
     named: tuple[str, ...]
+    source: Callable[..., Any] | None = None
+    """What the plugin wrote, where `function` is around it."""
 
     @classmethod
     def of(cls, hook: str, plugin: ActivePlugin, function: Callable[..., Any]) -> Implementation:
@@ -61,6 +65,11 @@ class Implementation:
         """Call it with the arguments of the specification, in their order."""
         given = dict(zip(_ARGUMENTS[hook], arguments, strict=True))
         return self.function(*[given[n] for n in self.positional], **{n: given[n] for n in self.named})
+
+    def watched(self, hook: str, watchers: tuple[Watcher, ...], *, wraps: bool) -> Implementation:
+        """The same with somebody watching, who gets all arguments of the specification."""
+        call = watched(hook, self.plugin.name, lambda arguments: self(hook, arguments), watchers, wraps=wraps)
+        return Implementation(self.plugin, call, _ARGUMENTS[hook], (), self.function)
 
     @property
     def passed(self) -> str:
@@ -82,9 +91,11 @@ class HookCalls:
         stack: The plugins.
         only: The hooks that take part; default all.
         experiment: What is run; plugins may have hooks that it has no use for.
+        timed: Whether the coordinator wants the times of the calls, which are then taken with the notes.
 
     Attributes:
         notes: What was switched off since they were last taken with `take_notes`.
+        times: Where the times of the calls are summed up; None where nobody wants them.
 
     """
 
@@ -99,13 +110,17 @@ class HookCalls:
     replicate_done: Callable[..., None] | None
     on_event: Callable[..., None] | None
 
-    def __init__(self, stack: Stack, only: frozenset[str] = frozenset(HOOKS), experiment: Any = None) -> None:
+    def __init__(
+        self, stack: Stack, only: frozenset[str] = frozenset(HOOKS), experiment: Any = None, *, timed: bool = False
+    ) -> None:
         self._stack = stack
         self._only = only
         self._unneeded = {} if experiment is None else {p.name: _unneeded(p, experiment) for p in stack}
         self.notes: list[Note] = list(stack.switched_off)
         self._off = {note.plugin for note in self.notes}
         self._lock = threading.Lock()
+        self.times = hook_times(wanted=timed)
+        self._watchers = tuple(watcher for watcher in (tracer(), self.times) if watcher is not None)
         self._scopes: list[dict[str, Any]] = []
         self._plain: dict[str, Callable[..., None] | None] = {}
         self._found: dict[tuple[str, bool], list[Implementation]] = {}
@@ -174,7 +189,7 @@ class HookCalls:
 
     def functions(self, hook: str) -> list[Callable[..., Any]]:
         """The functions that implement it, to be looked at."""
-        return [implementation.function for implementation in self._implementations(hook)]
+        return [found.source or found.function for found in self._implementations(hook)]
 
     def _attempt(self, hook: str, implementation: Implementation, arguments: tuple[Any, ...]) -> HookError | None:
         try:
@@ -202,9 +217,9 @@ class HookCalls:
         return call
 
     def take_notes(self) -> list[Note]:
-        """The notes since the last call."""
+        """The notes since the last call, and the times where somebody wants them."""
         notes, self.notes = self.notes, []
-        return notes
+        return notes if self.times is None else [*notes, *self.times.note()]
 
     def _implementations(self, hook: str, *, wrappers: bool = False) -> list[Implementation]:
         """In the order of the stack, but for those that ask to be called first or last."""
@@ -214,15 +229,14 @@ class HookCalls:
         return [implementation for implementation in self._found[key] if implementation.plugin.name not in self._off]
 
     def _looked_up(self, hook: str, *, wrappers: bool) -> list[Implementation]:
-        registered = [
-            r
-            for r in getattr(self._stack.manager.hook, hook).get_hookimpls()
-            if r.wrapper is wrappers and hook not in self._unneeded.get(self._stack.by_object(r.plugin).name, ())
+        found = [
+            Implementation.of(hook, plugin, implementation.function)
+            for plugin, implementation in self._stack.in_turn(hook, wrappers=wrappers)
+            if hook not in self._unneeded.get(plugin.name, ())
         ]
-        place = {plugin.name: at for at, plugin in enumerate(self._stack)}
-        unwinds = hook in UNWINDING and not wrappers
-        registered.sort(key=lambda r: turn(r.opts, place[self._stack.by_object(r.plugin).name], unwinds=unwinds))
-        return [Implementation.of(hook, self._stack.by_object(r.plugin), r.function) for r in registered]
+        if self._watchers:
+            return [implementation.watched(hook, self._watchers, wraps=wrappers) for implementation in found]
+        return found
 
     def _compiled(self, hook: str) -> Callable[..., None] | None:
         found, wrappers = self._implementations(hook), self._implementations(hook, wrappers=True)

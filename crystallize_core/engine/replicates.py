@@ -136,7 +136,7 @@ def _lost_cell(place: int, reached: int | None, error: BaseException, at: Any) -
 def _recipe_of(session: Session) -> bytes:
     experiment = session.experiment.for_workers()
     try:
-        body = _dumps((experiment, session.run, session.provenance))
+        body = _dumps((experiment, session.run, session.provenance, session.hooks.times is not None))
     except Exception as error:
         raise NotSendableError(_what_is_stuck(experiment, error), experiment=experiment.name) from error
     parity = Parity.of(session.experiment.stack)
@@ -177,9 +177,9 @@ def _rebuilt(recipe: bytes) -> ReplicateFunction:
             refuse_another_stack(parity)
             take_over(said)
             reload_files(files)
-            experiment, run, provenance = pickle.loads(body)  # noqa: S301 - as above
+            experiment, run, provenance, timed = pickle.loads(body)  # noqa: S301 - as above
             refuse_other_options(parity, experiment.stack)
-            session = Session(experiment, run, provenance)
+            session = Session(experiment, run, provenance, timed=timed)
         except CrystallizeError:
             raise
         except Exception as error:

@@ -15,6 +15,7 @@ from crystallize_core.context import BASELINE_CONDITION, Event
 from crystallize_core.engine.collect import Collector
 from crystallize_core.engine.replicates import ReplicateFunction
 from crystallize_core.engine.session import Provenance, Session
+from crystallize_core.engine.timing import kept
 from crystallize_core.errors import (
     CrystallizeError,
     DefinitionError,
@@ -211,7 +212,7 @@ class Run:
         errors += hooks.call_each("after_run", self.experiment, result)
         finished = Event("run.finished", {"errors": len(result.errors), "duration": result.run.duration})
         errors += hooks.call_each("on_event", self.experiment, finished)
-        result.run.notes[:] = _each_once([*result.run.notes, *hooks.take_notes()])
+        result.run.notes[:] = _each_once([*result.run.notes, *kept(hooks.take_notes())])
         problems = [error for error in (collector.failure, *errors) if error is not None]
         if failure is not None:
             result.run.notes.extend(Note("warning", f"while the run ended: {error}") for error in problems)

@@ -61,6 +61,7 @@ class Session:
         run: What is known about the run.
         provenance: Of which cells to keep provenance.
         caching: Where outputs are looked for and kept; default as the pipeline says.
+        timed: Whether the coordinator wants the times of hooks, which go along with the outcomes.
 
     Raises:
         DefinitionError: The experiment cannot run; everything that is wrong with it is listed.
@@ -68,13 +69,19 @@ class Session:
     """
 
     def __init__(
-        self, experiment: Any, run: RunInfo, provenance: Provenance = "first", *, caching: Caching | None = None
+        self,
+        experiment: Any,
+        run: RunInfo,
+        provenance: Provenance = "first",
+        *,
+        caching: Caching | None = None,
+        timed: bool = False,
     ) -> None:
         self.experiment = experiment
         self.run = run
         self.provenance = provenance
         self._observed = {"none": 0, "first": 1, "all": run.replicates}[provenance]
-        self.hooks = HookCalls(experiment.stack, experiment=experiment)
+        self.hooks = HookCalls(experiment.stack, experiment=experiment, timed=timed)
         self.conditions = experiment.conditions()
         self.plan = self._plan(caching)
         self.loops = Loops()
@@ -146,7 +153,8 @@ class Session:
         for condition in self.conditions:
             observer = Observer() if replicate < self._observed else None
             cells.append((yield from self.cell(condition, replicate, observer, crew=crew)))
-        made.append(ReplicateOutcome(replicate, cells, self.hooks.take_notes() if self.hooks.notes else []))
+        has_notes = self.hooks.notes or self.hooks.times is not None
+        made.append(ReplicateOutcome(replicate, cells, self.hooks.take_notes() if has_notes else []))
 
     def cell(
         self,

@@ -11,6 +11,7 @@ from crystallize_core.context import BASELINE_CONDITION
 from crystallize_core.datasource import DataSource
 from crystallize_core.engine.condition import Condition
 from crystallize_core.engine.hooks import HookCalls
+from crystallize_core.engine.timing import kept
 from crystallize_core.hypothesis import Hypothesis
 from crystallize_core.stack.attached import Stack
 from crystallize_core.treatment import Treatment
@@ -51,7 +52,7 @@ class Subject:
         hooks = HookCalls(stack, only=frozenset({"init_hook"}))
         if hooks.init_hook is not None:
             hooks.init_hook(self)
-        stack.switched_off = hooks.take_notes()
+        stack.switched_off = kept(hooks.take_notes())
 
     @property
     def title(self) -> str:

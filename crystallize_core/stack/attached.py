@@ -14,7 +14,7 @@ from crystallize_core import hookspecs
 from crystallize_core.errors import PluginError
 from crystallize_core.stack.checking import hooks_of, is_executor
 from crystallize_core.stack.instances import give_name
-from crystallize_core.stack.order import Constraint, Place, ordered, places
+from crystallize_core.stack.order import Constraint, Place, ordered, places, turn
 
 if TYPE_CHECKING:
     from crystallize_core.outcome import Note
@@ -134,6 +134,23 @@ class Stack:
     def places(self) -> list[Place]:
         """Where each plugin stands, and why, in the order of the stack."""
         return places(self._listed, constraints(self.plugins))
+
+    def in_turn(self, hook: str, *, wrappers: bool = False) -> list[tuple[ActivePlugin, pluggy.HookImpl]]:
+        """The implementations of a hook in the order in which they are called, each with its plugin.
+
+        Args:
+            hook: The hook.
+            wrappers: Whether those are wanted that go around the others, the outermost first.
+
+        """
+        place = {plugin.name: at for at, plugin in enumerate(self.plugins)}
+        unwinds = hook in hookspecs.UNWINDING and not wrappers
+        found = [
+            (self.by_object(implementation.plugin), implementation)
+            for implementation in getattr(self.manager.hook, hook).get_hookimpls()
+            if implementation.wrapper is wrappers
+        ]
+        return sorted(found, key=lambda pair: turn(pair[1].opts, place[pair[0].name], unwinds=unwinds))
 
     @property
     def executor(self) -> ActivePlugin | None:

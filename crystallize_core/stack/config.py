@@ -21,6 +21,7 @@ __all__ = [
     "look_for_config",
     "names_in",
     "parse_config",
+    "switch",
 ]
 
 _LISTS: Final = ("extends", "plugins", "disable", "allow")
@@ -279,9 +280,8 @@ def from_environment() -> Environment:
     variables = {name: text for name, text in os.environ.items() if name.startswith("CRYSTALLIZE_")}
     return Environment(
         disable=names_in(variables.get("CRYSTALLIZE_DISABLE", "")),
-        autoload=_switch("CRYSTALLIZE_AUTOLOAD", default=True),
-        strict=_switch("CRYSTALLIZE_STRICT", default=False),
-        locked=_switch("CRYSTALLIZE_LOCKED", default=False),
+        autoload=switch("CRYSTALLIZE_AUTOLOAD", default=True),
+        strict=switch("CRYSTALLIZE_STRICT", default=False),
         plugins=names_in(variables.get("CRYSTALLIZE_PLUGINS", "")) or None,
         executor=variables.get("CRYSTALLIZE_EXECUTOR", "").strip() or None,
         allow=names_in(variables.get("CRYSTALLIZE_ALLOW", "")) or None,
@@ -294,7 +294,13 @@ def names_in(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _switch(variable: str, *, default: bool) -> bool:
+def switch(variable: str, *, default: bool) -> bool:
+    """Whether an environment variable is on.
+
+    Raises:
+        ConfigurationError: It is neither on nor off.
+
+    """
     text = os.environ.get(variable, "").strip().lower()
     if text in ("", "1", "true", "yes", "on"):
         return default if not text else True
