@@ -20,7 +20,7 @@ from crystallize_core.stack.files import load_file
 from crystallize_core.stack.instances import is_path, listed
 from crystallize_core.stack.resolve import resolve
 
-__all__ = ["Catalog", "Entry", "catalog"]
+__all__ = ["Catalog", "Entry", "Found", "Here", "catalog", "reason_of"]
 
 Status = Literal[
     "active", "broken", "disabled", "duplicate", "not active", "not allowed", "not chosen", "not in the stack"
@@ -80,15 +80,33 @@ def catalog() -> Catalog:
     """Every entry point of plugins and executors, and the local plugins of the stack."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is skipped is listed with its reason
-        here = _Here.found()
-        entries = [*here.installed(), *here.instances(), *here.local()]
+        here = Here.found()
+        entries = [found.entry for found in here.everything()]
     places = {name: at for at, name in enumerate(here.order)}
     entries.sort(key=lambda entry: (not entry.active, places.get(entry.name, 0), entry.name, entry.distribution or ""))
     return Catalog(here.config.source, here.error, tuple(entries))
 
 
 @attrs.frozen
-class _Here:
+class Found:
+    """One plugin, with what there is to look at.
+
+    Attributes:
+        entry: What is known about it.
+        installed: Its entry point; None for a local one.
+        loaded: What its entry point or its file has: a class, an object or a module; None where it cannot be imported.
+        plugin: What stands in the stack; None where it does not.
+
+    """
+
+    entry: Entry
+    installed: Installed | None = None
+    loaded: Any = None
+    plugin: ActivePlugin | None = None
+
+
+@attrs.frozen
+class Here:
     """The stack of the current folder, as far as there is one.
 
     Attributes:
@@ -107,8 +125,8 @@ class _Here:
     allowance: Allowance
 
     @classmethod
-    def found(cls) -> _Here:
-        config, environment, allowance = StackConfig(), Environment(), Allowance()
+    def found(cls) -> Here:
+        config, environment = StackConfig(), Environment()
         try:
             environment = from_environment()
             allowance = Allowance.here(StackConfig(), environment)
@@ -132,19 +150,23 @@ class _Here:
         """The names of the active plugins in their order."""
         return [plugin.name for plugin in self.stack or ()]
 
+    def everything(self) -> list[Found]:
+        """Every plugin and executor that is installed, and the local ones."""
+        return [*self.installed(), *self.local()]
+
     # What is installed --------------------------------------------------------------------------
 
-    def installed(self) -> list[Entry]:
+    def installed(self) -> list[Found]:
         """The entry points of plugins and executors."""
-        entries = []
+        found = []
         for kind, group in _GROUPS:
             by_name: dict[str, list[Installed]] = {}
             for item in installed(group):
                 by_name.setdefault(item.name, []).append(item)
-            entries += [self._entry(kind, item, same) for same in by_name.values() for item in same]
-        return entries
+            found += [self._found(kind, item, same) for same in by_name.values() for item in same]
+        return found
 
-    def _entry(self, kind: str, item: Installed, same: Sequence[Installed]) -> Entry:
+    def _found(self, kind: str, item: Installed, same: Sequence[Installed]) -> Found:
         hooks: tuple[str, ...] = ()
         loaded: Any = None
         problem: str | None = None
@@ -157,15 +179,15 @@ class _Here:
             loaded = item.load()
             hooks = _hooks(loaded, item.name)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it is what is to be listed
-            problem = str(error) if isinstance(error, CrystallizeError) else describe(error)
-        status, reason = self._status(kind, item, same, loaded, problem)
-        return Entry(item.name, kind, *origin, hooks, status, reason)
+            problem = reason_of(error)
+        active = next((p for p in self.stack or () if problem is None and _is_made_of(p, item.name, loaded)), None)
+        status, reason = ("active", None) if active is not None else self._status(kind, item, same, problem)
+        entry = Entry(item.name, kind, item.distribution, item.version, item.value, hooks, status, reason)
+        return Found(entry, item, loaded, active)
 
     def _status(
-        self, kind: str, item: Installed, same: Sequence[Installed], loaded: Any, problem: str | None
+        self, kind: str, item: Installed, same: Sequence[Installed], problem: str | None
     ) -> tuple[Status, str | None]:
-        if problem is None and any(_is_made_of(plugin, item.name, loaded) for plugin in self.stack or ()):
-            return "active", None
         if item.name in self.environment.disable:
             return "disabled", "disabled by CRYSTALLIZE_DISABLE"
         if item.name in self.config.disable:
@@ -219,35 +241,32 @@ class _Here:
 
     # What lies beside the configuration ---------------------------------------------------------
 
-    def local(self) -> list[Entry]:
+    def local(self) -> list[Found]:
         """The plugins of local files: as they are in the stack, or by file where there is no stack."""
         if self.stack is None:
-            paths = [listed(name).plugin for name in self.config.plugins or ()]
-            return [_local_file(self.config.folder / path) for path in dict.fromkeys(paths) if is_path(path)]
-        return [
-            Entry(
-                plugin.name,
-                "local",
-                None,
-                None,
-                plugin.origin,
-                tuple(hooks_of(plugin.plugin, plugin.name)),
-                "active",
-                instance_of=plugin.instance_of,
-            )
-            for plugin in self.stack
-            if plugin.origin != "entry point"
-        ]
+            return [_local_file(self.config.folder / name) for name in self.config.plugins or () if is_path(name)]
+        found = []
+        for plugin in self.stack:
+            if plugin.origin != "entry point":
+                hooks = tuple(hooks_of(plugin.plugin, plugin.name))
+                entry = Entry(plugin.name, "local", None, None, plugin.origin, hooks, "active")
+                found.append(Found(entry, None, plugin.plugin, plugin))
+        return found
 
 
-def _local_file(path: Path) -> Entry:
+def _local_file(path: Path) -> Found:
     status: Status = "not active"
-    reason = None
+    reason = loaded = None
     try:
-        load_file(path)
+        loaded = load_file(path)
     except CrystallizeError as error:
         status, reason = "broken", str(error)
-    return Entry(path.stem, "local", None, None, str(path), (), status, reason)
+    return Found(Entry(path.stem, "local", None, None, str(path), (), status, reason), None, loaded)
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error says; its type too, where it is none of ours."""
+    return str(error) if isinstance(error, CrystallizeError) else describe(error)
 
 
 def _hooks(loaded: Any, name: str) -> tuple[str, ...]:

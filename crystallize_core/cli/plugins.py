@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crystallize_core.cli.see import explain, profile, show
 from crystallize_core.cli.stack_options import stack_options
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ def list_plugins(*, as_json: bool) -> None:
     with own_output():  # plugins may print while they are imported
         found = catalog()
     say(json.dumps(_as_json(found), indent=2) if as_json else _as_text(found))
+
+
+for command in (show, explain, profile):
+    plugins.add_command(command)
 
 
 def _as_json(found: Catalog) -> dict[str, Any]:

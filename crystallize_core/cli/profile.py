@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from time import perf_counter_ns
+from typing import Any
 
 import attrs
 
+from crystallize_core.cli.settings import given_inputs, told, with_context, with_settings
+from crystallize_core.cli.target import find_target
 from crystallize_core.engine.timing import Row, timing
+from crystallize_core.errors import DefinitionError
+from crystallize_core.pipeline import Pipeline
 from crystallize_core.result_text import table
-
-if TYPE_CHECKING:
-    from crystallize_core.experiment import Experiment
 
 __all__ = ["Cost", "Profile", "profile"]
 
@@ -95,29 +97,48 @@ def _cells(cost: Cost) -> Sequence[str]:
     return (cost.plugin, cost.hook, side, str(cost.calls), *times, share)
 
 
-def profile(experiment: Experiment, *, replicates: int | None = None, executor: str | None = None) -> Profile:
-    """Run an experiment and say what the hooks took.
+def profile(
+    target: str,
+    *,
+    replicates: int | None = None,
+    executor: str | None = None,
+    settings: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+) -> Profile:
+    """Run an experiment or a pipeline and say what the hooks took.
 
     Args:
-        experiment: The experiment.
-        replicates: How many to run; default as many as it says.
+        target: Which, as for `crystallize run`.
+        replicates: How many to run; default as many as the experiment says.
         executor: What runs them; default what the stack says.
+        settings, inputs: Values, as for `crystallize run`.
 
     Raises:
         CrystallizeError: It cannot run.
 
     """
     with timing() as times:
-        result = experiment.run(replicates=replicates, executor=executor)
+        found = find_target(target)
+        start = perf_counter_ns()
+        if isinstance(found, Pipeline):
+            _refuse("--replicates", "an experiment", found, replicates)
+            context = told(with_context(found, settings))
+            result = found.run(inputs=given_inputs(inputs), context=context, executor=executor)
+            ran = found.name, 1, executor, int(not result.success)
+        else:
+            _refuse("--input", "a pipeline", found, inputs)
+            experiment = told(with_settings(found, settings))
+            done = experiment.run(replicates=replicates, executor=executor)
+            ran = found.name, done.run.finished, done.run.executor, len(done.errors)
+        seconds = (perf_counter_ns() - start) / 1e9
         rows = times.take()
-    return Profile(
-        experiment=experiment.name,
-        replicates=result.run.finished,
-        executor=result.run.executor,
-        seconds=result.run.duration,
-        failed=len(result.errors),
-        costs=tuple(_costs(rows, result.run.duration)),
-    )
+    return Profile(*ran[:3], seconds, ran[3], tuple(_costs(rows, seconds)))
+
+
+def _refuse(option: str, goes_with: str, found: Any, value: Any) -> None:
+    if value:
+        message = f"{option} goes with {goes_with}, and the target is {found.name!r}, which is none"
+        raise DefinitionError(message)
 
 
 def _costs(rows: Iterable[Row], duration: float) -> list[Cost]:

@@ -13,7 +13,7 @@ __all__ = ["trace_option"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _set(_: click.Context, __: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click calls it
+def _set_trace(_: click.Context, __: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click calls it
     """Switch it on before anything is loaded; workers inherit the environment."""
     if wanted:
         os.environ["CRYSTALLIZE_TRACE_HOOKS"] = "1"
@@ -26,7 +26,7 @@ def trace_option(command: F) -> F:
         is_flag=True,
         expose_value=False,
         is_eager=True,
-        callback=_set,
+        callback=_set_trace,
         help="Write a line to standard error for each call of a hook, in this process and in workers.",
     )
     return option(command)

@@ -131,6 +131,10 @@ class Stack:
         entry: ActivePlugin = registered.entry
         return entry
 
+    def plugin(self, name: str) -> ActivePlugin:
+        """The plugin of that name."""
+        return next(plugin for plugin in self.plugins if plugin.name == name)
+
     def places(self) -> list[Place]:
         """Where each plugin stands, and why, in the order of the stack."""
         return places(self._listed, constraints(self.plugins))

@@ -13,7 +13,7 @@ import attrs
 
 from crystallize_core.errors import PluginOrderError
 
-__all__ = ["Constraint", "Place", "Reason", "Wish", "ordered", "places", "turn"]
+__all__ = ["Constraint", "Place", "Reason", "Wish", "ordered", "places", "sentences", "turn"]
 
 EVERYONE: Final = "*"
 
@@ -62,12 +62,22 @@ class Reason:
     wish: Wish
     third: str | None = None
 
-    def __str__(self) -> str:
-        if self.is_ahead:
-            waits = "" if self.third is None else f", which waits for {self.third!r}"
-            return f"ahead of {self.other!r}{waits}, because {self.wish}"
-        waits = "" if self.third is None else f"it waits for {self.third!r}, and "
-        return f"behind {self.other!r}, because {waits}{self.wish}"
+
+def sentences(reasons: Sequence[Reason]) -> list[str]:
+    """Reasons in words; what was decided by the same wish is one sentence."""
+    together: dict[tuple[bool, Wish, str | None], list[str]] = {}
+    for reason in reasons:
+        together.setdefault((reason.is_ahead, reason.wish, reason.third), []).append(repr(reason.other))
+    found = []
+    for (is_ahead, wish, third), others in together.items():
+        named = " and ".join([", ".join(others[:-1]), others[-1]] if others[1:] else others)
+        if is_ahead:
+            waits = "" if third is None else f", which {'waits' if len(others) == 1 else 'wait'} for {third!r}"
+            found.append(f"ahead of {named}{waits}, because {wish}")
+        else:
+            waits = "" if third is None else f"it waits for {third!r}, and "
+            found.append(f"behind {named}, because {waits}{wish}")
+    return found
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crystallize_core import BasePlugin, PluginOrderError
 from crystallize_core.stack.attached import ActivePlugin, Stack
-from crystallize_core.stack.order import Constraint, Place, Reason, Wish, ordered, places
+from crystallize_core.stack.order import Constraint, Place, Reason, Wish, ordered, places, sentences
 
 NAMES = list("abcdefgh")
 some_names = st.lists(st.sampled_from(NAMES), unique=True).map(tuple)
@@ -240,13 +240,15 @@ def test_reasons_say_who_wants_what():
 
 
 def test_reasons_read_as_sentences():
-    """From either side."""
-    wish = Wish("b", "before", "a")
-    assert [str(Reason(*found)) for found in [(True, "a", wish), (False, "b", wish)]] == [
+    """From either side; what one wish decided is one sentence."""
+    wish, star = Wish("b", "before", "a"), Wish("b", "before", "*")
+    direct = [Reason(True, "a", wish), Reason(False, "b", wish)]
+    assert sentences([*direct, *(Reason(True, other, star) for other in "cde")]) == [
         "ahead of 'a', because 'b' says before = ('a',)",
         "behind 'b', because 'b' says before = ('a',)",
+        "ahead of 'c', 'd' and 'e', because 'b' says before = ('*',)",
     ]
-    assert [str(Reason(*found, "b")) for found in [(True, "a", wish), (False, "c", wish)]] == [
+    assert sentences([Reason(True, "a", wish, "b"), Reason(False, "c", wish, "b")]) == [
         "ahead of 'a', which waits for 'b', because 'b' says before = ('a',)",
         "behind 'c', because it waits for 'b', and 'b' says before = ('a',)",
     ]
