@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crystallize_core.cli.see import explain, profile, show
+from crystallize_core.cli.see import doctor, explain, profile, show
 from crystallize_core.cli.stack_options import stack_options
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def list_plugins(*, as_json: bool) -> None:
     say(json.dumps(_as_json(found), indent=2) if as_json else _as_text(found))
 
 
-for command in (show, explain, profile):
+for command in (show, explain, doctor, profile):
     plugins.add_command(command)
 
 

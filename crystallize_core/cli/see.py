@@ -9,7 +9,7 @@ import click
 
 from crystallize_core.cli.stack_options import stack_options
 
-__all__ = ["explain", "profile", "show"]
+__all__ = ["doctor", "explain", "profile", "show"]
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -47,6 +47,42 @@ def explain(*, hook: str | None, as_json: bool) -> None:
     with own_output():  # as above
         found = look_at(hook)
     say(_dumped(found.to_dict()) if as_json else text_of_order(found))
+
+
+@click.command()
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0),
+    default=0.5,
+    show_default=True,
+    metavar="SECONDS",
+    help="What takes longer to import is called slow.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=20.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="What has not ended by then is said to hang.",
+)
+@click.option("--strict", is_flag=True, help="Fail where there are only warnings, too.")
+@_as_json
+@click.pass_context
+def doctor(ctx: click.Context, /, *, budget: float, timeout: float, strict: bool, as_json: bool) -> None:
+    """Find what is wrong with the plugins that are installed, and with the stack of this folder.
+
+    Each distribution is imported in a process of its own, so that none can take the others down. What is disabled is
+    not imported. docs/doctor.md explains the codes. The exit code is 1 where there are errors.
+    """
+    from crystallize_core.cli.doctor import doctor as examine  # noqa: PLC0415 - not for --help
+    from crystallize_core.cli.output import say  # noqa: PLC0415 - as above
+
+    if not as_json:
+        click.echo("each distribution is examined in a process of its own", err=True)
+    found = examine(budget=budget, timeout=timeout)
+    say(_dumped(found.to_dict()) if as_json else found.summary())
+    ctx.exit(1 if found.count("error") or (strict and found.findings) else 0)
 
 
 @click.command()
