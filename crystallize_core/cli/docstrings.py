@@ -21,7 +21,8 @@ def summary_of(thing: Any) -> str:
 def described_names(thing: Any) -> dict[str, str]:
     """Name -> what the sections `Args` and `Attributes` say of it."""
     found: dict[str, str] = {}
-    inside, indent, names = False, 0, ()
+    inside, indent = False, 0
+    names: tuple[str, ...] = ()
     for line in _docstring(thing).splitlines():
         text = line.strip()
         depth = len(line) - len(line.lstrip())

@@ -77,7 +77,9 @@ class Profile:
     def summary(self) -> str:
         """A table, and below it what it does not say."""
         header = ("plugin", "hook", "in", "calls", "total ms", "mean ms", "max ms", "share")
-        ran = f"{self.experiment}: {self.replicates} replicates, {self.seconds:.3f} s, executor {self.executor or 'none'}"
+        ran = (
+            f"{self.experiment}: {self.replicates} replicates, {self.seconds:.3f} s, executor {self.executor or 'none'}"
+        )
         lines = [ran, "", *(table(header, map(_cells, self.costs)) if self.costs else ["no hook was called"])]
         shares = [cost.share for cost in self.costs if cost.share is not None]
         lines += ["", f"all hooks but the executor's: {sum(shares):.1%} of the time of the run"]

@@ -92,7 +92,9 @@ def doctor(ctx: click.Context, /, *, budget: float, timeout: float, strict: bool
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="As for `crystallize run`. May be repeated."
 )
-@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="As for `crystallize run`. May be repeated.")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="As for `crystallize run`. May be repeated."
+)
 @stack_options
 @_as_json
 def profile(*, target: str, as_json: bool, **asked: Any) -> None:

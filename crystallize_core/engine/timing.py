@@ -111,6 +111,7 @@ def kept(notes: Iterable[Note]) -> list[Note]:
         if note.kind != KIND:
             found.append(note)
             continue
-        for times in list(_wanted):
-            times.add(Row(*row) for row in json.loads(note.text))
+        rows = [Row(*row) for row in json.loads(note.text)]
+        for times in tuple(_wanted):  # another thread may take its own away
+            times.add(rows)
     return found

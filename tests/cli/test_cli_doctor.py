@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from importlib_metadata import distributions
@@ -144,12 +145,14 @@ def test_a_plugin_that_hangs_costs_nobody_else_anything(alone, crystallize, stag
     code = f"{hang}\n" if stage == "imported" else made
     modules = {"cli_hangs": code, "cli_fine": PLUGIN.replace("sick", "z_fine"), "cli_bad": "1 / 0"}
     entries = {"hangs": "cli_hangs:Plugin", "z_fine": "cli_fine:Plugin"}
-    alone("cli-hangs", {"crystallize.plugins": entries}, modules)
+    folder = alone("cli-hangs", {"crystallize.plugins": entries}, modules)
     alone("cli-other", {"crystallize.plugins": {"other": "cli_bad:Plugin"}})
     done = crystallize("plugins", "doctor", "--json", "--timeout", 3)
     found = json.loads(done.stdout)
     assert [line[:2] for line in _short(found["findings"])] == [("CZ003", None), ("CZ101", "other"), ("CZ103", "hangs")]
-    assert _short(found["findings"])[2][2] == f"it had not been {stage} after 3 s"
+    line = 2 if stage == "imported" else len(made.splitlines())
+    message = f"it had not been {stage} after 3 s, and was at {folder / 'cli_hangs.py'}:{line}"
+    assert _short(found["findings"])[2][2] == message
     assert (found["examined"], done.exit_code) == (["cli-other 1.2", "cli-hangs 1.2"], 1)
 
 
@@ -157,7 +160,10 @@ def test_a_plugin_that_hangs_costs_nobody_else_anything(alone, crystallize, stag
     ("code", "message"),
     [
         ("import os\nos._exit(7)", "the process ended with exit code 7 while it was imported"),
-        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", "the process ended by SIGSEGV while it was imported"),
+        (
+            "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)",
+            "the process ended by SIGSEGV while it was imported",
+        ),
     ],
 )
 @pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
@@ -194,20 +200,19 @@ def test_a_slow_import_names_the_package_that_takes_longest(sick, diagnosed):
 # The plugin -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("hook", "hint"),
-    [
-        ("def after_stp(self): ...", "unknown hook 'after_stp'; did you mean 'after_step'?"),
-        ("def after_step(self, stp): ...", "hook 'after_step' has no argument 'stp'; did you mean 'step'?"),
-        ("async def after_step(self): ...", "hook 'after_step' is `async def`; hooks are plain functions"),
-    ],
-)
-def test_wrong_hooks(sick, diagnosed, hook, hint):
+def test_wrong_hooks(alone, diagnosed):
     """With what is meant."""
-    sick("", f"from crystallize_core import hookimpl\nclass Plugin:\n    @hookimpl\n    {hook}\n")
-    ((code, plugin, message),) = _short(diagnosed()[0])
-    assert (code, plugin) == ("CZ201", "sick")
-    assert hint in message
+    hooks = {
+        "a": ("def after_stp(self): ...", "unknown hook 'after_stp'; did you mean 'after_step'?"),
+        "b": ("def after_step(self, stp): ...", "hook 'after_step' has no argument 'stp'; did you mean 'step'?"),
+        "c": ("async def after_step(self): ...", "hook 'after_step' is `async def`; hooks are plain functions"),
+    }
+    code = "from crystallize_core import hookimpl\nclass Plugin:\n    @hookimpl\n    "
+    modules = {f"cli_{name}": f"{code}{hook}\n" for name, (hook, _) in hooks.items()}
+    alone("sick", {"crystallize.plugins": {name: f"cli_{name}:Plugin" for name in hooks}}, modules)
+    found = _short(diagnosed()[0])
+    assert [line[:2] for line in found] == [("CZ201", name) for name in hooks]
+    assert [hint in message for (_, hint), (_, _, message) in zip(hooks.values(), found, strict=True)] == [True] * 3
 
 
 REQUIRES = """
@@ -228,7 +233,11 @@ def test_a_plugin_that_needs_options(sick, diagnosed, write):
     write("crystallize.toml", "plugins = []\n")
     message = "it cannot be made without options: options.sick.size: required, of type int"
     ((code, plugin, found),) = _short(diagnosed()[0])
-    assert (code, plugin, found[: message.index(": options")]) == ("CZ202", "sick", message[: message.index(": options")])
+    assert (code, plugin, found[: message.index(": options")]) == (
+        "CZ202",
+        "sick",
+        message[: message.index(": options")],
+    )
     assert "options.sick.size" in found
     write("crystallize.toml", 'plugins = ["sick"]\n[options.sick]\nsize = 3\n')
     assert diagnosed() == ([], 0)
@@ -245,50 +254,54 @@ def test_a_plugin_that_cannot_be_made(sick, diagnosed):
 # What the import does besides -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("code", "number", "message"),
-    [
-        ("print('hello')", "CZ301", "its import prints 'hello'"),
-        ("import sys\nprint('oh', file=sys.stderr)", "CZ301", "its import prints 'oh'"),
-        ("import os\nos.write(1, b'low')", "CZ301", "its import prints 'low'"),
-        (
-            "import os\nos.environ['CLI_SICK'] = '1'",
-            "CZ303",
-            "its import changes the environment variables CLI_SICK",
-        ),
-        ("import random\nrandom.seed(1)", "CZ306", "its import changes the global state of random"),
-        (
-            "import threading\nthreading.Thread(target=threading.Event().wait, name='x', daemon=True).start()",
-            "CZ307",
-            "its import starts the threads x",
-        ),
-        (
-            "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)",
-            "CZ308",
-            "its import sets handlers of SIGINT",
-        ),
-        ("import sys\nsys.path.append('/extra')", "CZ310", "its import changes sys.path: added '/extra'"),
-        (
-            "import crystallize_core.stack.order as order\norder.ordered = sorted",
-            "CZ311",
-            "its import replaces crystallize_core.stack.order.ordered",
-        ),
-        (
-            "from crystallize_core.experiment import Experiment\nExperiment.run = None",
-            "CZ311",
-            "its import replaces crystallize_core.experiment.Experiment.run",
-        ),
-        (
-            "import logging\nlogging.basicConfig()",
-            "CZ312",
-            "its import changes handlers of the root logger",
-        ),
-    ],
-)
-def test_what_an_import_does_besides(sick, diagnosed, code, number, message):
-    """Said in words, and nothing else is found."""
-    sick(code)
-    assert _short(diagnosed()[0]) == [(number, None, message)]
+EFFECTS = [
+    ("print('hello')", "CZ301", "its import prints 'hello'"),
+    ("import sys\nprint('oh', file=sys.stderr)", "CZ301", "its import prints 'oh'"),
+    ("import os\nos.write(1, b'low')", "CZ301", "its import prints 'low'"),
+    (
+        "import os\nos.environ['CLI_SICK'] = '1'",
+        "CZ303",
+        "its import changes the environment variables CLI_SICK",
+    ),
+    ("import random\nrandom.seed(1)", "CZ306", "its import changes the global state of random"),
+    (
+        "import threading\nthreading.Thread(target=threading.Event().wait, name='x', daemon=True).start()",
+        "CZ307",
+        "its import starts the threads x",
+    ),
+    (
+        "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)",
+        "CZ308",
+        "its import sets handlers of SIGINT",
+    ),
+    ("import sys\nsys.path.append('/extra')", "CZ310", "its import changes sys.path: added '/extra'"),
+    (
+        "import crystallize_core.stack.order as order\norder.ordered = sorted",
+        "CZ311",
+        "its import replaces crystallize_core.stack.order.ordered",
+    ),
+    (
+        "from crystallize_core.experiment import Experiment\nExperiment.run = None",
+        "CZ311",
+        "its import replaces crystallize_core.experiment.Experiment.run",
+    ),
+    (
+        "import logging\nlogging.basicConfig()",
+        "CZ312",
+        "its import changes handlers of the root logger",
+    ),
+]
+
+
+def test_what_an_import_does_besides(alone, diagnosed):
+    """Each in a distribution of its own, said in words, and nothing else is found."""
+    for at, (code, _, _) in enumerate(EFFECTS):
+        name = f"cli-effect-{at:02}"
+        module = name.replace("-", "_")
+        plugin = PLUGIN.replace("sick", name)
+        alone(name, {"crystallize.plugins": {name: f"{module}:Plugin"}}, {module: f"{code}\n{plugin}"})
+    found = {f["distribution"]: (f["code"], f["message"]) for f in diagnosed()[0] if f["code"] != "CZ003"}
+    assert found == {f"cli-effect-{at:02} 1.2": tuple(said) for at, (_, *said) in enumerate(EFFECTS)}
 
 
 def test_a_changed_folder_is_found(sick, diagnosed):
@@ -368,12 +381,17 @@ def test_processes_and_network_are_found(sick, diagnosed):
 def test_the_random_state_of_numpy_counts_also_where_the_plugin_imports_it(sick, diagnosed, draw):
     """Importing numpy itself is no change."""
     sick(f"import numpy\n{draw}")
-    assert _short(diagnosed("--budget", 60)[0]) == [("CZ306", None, "its import changes the global state of numpy.random")]
+    assert _short(diagnosed("--budget", 60)[0]) == [
+        ("CZ306", None, "its import changes the global state of numpy.random")
+    ]
 
 
 def test_what_a_dependency_does_is_not_laid_at_the_door_of_the_plugin(sick, diagnosed):
     """Only the modules of the plugin's own package count."""
-    sick("import cli_loud", cli_loud="import os, warnings\nprint('loud')\nos.environ['X'] = '1'\nwarnings.simplefilter('ignore')\n")
+    sick(
+        "import cli_loud",
+        cli_loud="import os, warnings\nprint('loud')\nos.environ['X'] = '1'\nwarnings.simplefilter('ignore')\n",
+    )
     assert diagnosed() == ([], 0)
 
 
@@ -382,7 +400,10 @@ def test_what_a_dependency_does_is_not_laid_at_the_door_of_the_plugin(sick, diag
 
 def test_an_option_that_cannot_be_sent(sick, diagnosed):
     """By its name, with the reason."""
-    sick("", f"{PLUGIN}\n    def __init__(self, lock=None):\n        import threading\n        self.lock = threading.Lock()\n")
+    sick(
+        "",
+        f"{PLUGIN}\n    def __init__(self, lock=None):\n        import threading\n        self.lock = threading.Lock()\n",
+    )
     message = "option 'lock' cannot be sent to a worker: TypeError: cannot pickle '_thread.lock' object"
     assert _short(diagnosed()[0]) == [("CZ401", "sick", message)]
 
@@ -428,7 +449,9 @@ def test_two_entry_points_of_one_name(sick, diagnosed):
     """A file that somebody wrote by hand."""
     folder = sick("")
     (info,) = folder.glob("*.dist-info")
-    info.joinpath("entry_points.txt").write_text("[crystallize.plugins]\nsick = cli_sick:Plugin\nsick = cli_sick:Plugin\n")
+    info.joinpath("entry_points.txt").write_text(
+        "[crystallize.plugins]\nsick = cli_sick:Plugin\nsick = cli_sick:Plugin\n"
+    )
     assert _short(diagnosed()[0]) == [("CZ502", "sick", "it has 2 entry points in the group crystallize.plugins")]
 
 
@@ -518,7 +541,11 @@ def test_without_packaging_it_is_said_that_requirements_are_unchecked(sick, diag
     folder = sick("")
     _requires(folder, "cli-not-there")
     monkeypatch.setitem(sys.modules, "packaging", None)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, find=importlib.util.find_spec: None if name == "packaging" else find(name))
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, find=importlib.util.find_spec: None if name == "packaging" else find(name),
+    )
     monkeypatch.setattr("crystallize_core.cli.doctor.installation.find_spec", importlib.util.find_spec)
     findings, code = diagnosed()
     assert ([line[:2] for line in _short(findings)], code) == ([("CZ507", None)], 0)
@@ -613,6 +640,5 @@ def test_nothing_is_imported_into_the_process_of_the_doctor(sick, diagnosed):
 
 def test_every_code_has_a_test():
     """In this file."""
-    with open(__file__, encoding="utf-8") as stream:
-        text = stream.read()
+    text = Path(__file__).read_text(encoding="utf-8")
     assert [code for code in CODES if text.count(f'"{code}"') == 0] == []

@@ -56,7 +56,8 @@ def _said(subject: Subject, answer: Answer) -> Iterator[Finding]:
 def _ended(subject: Subject, plugin: str, answer: Answer, timeout: float) -> Finding:
     stage = (answer.values("begin") or ["imported"])[-1]
     if answer.timed_out:
-        return Finding("CZ103", f"it had not been {stage} after {timeout:g} s", plugin, subject.title)
+        where = f", and was at {answer.where}" if answer.where else ""
+        return Finding("CZ103", f"it had not been {stage} after {timeout:g} s{where}", plugin, subject.title)
     crashed = answer.values("crashed")
     why = crashed[0] if crashed else f"the process ended {answer.ended}"
     return Finding("CZ104", f"{why} while it was {stage}", plugin, subject.title)

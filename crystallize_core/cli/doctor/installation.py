@@ -49,7 +49,9 @@ def _twice(subject: Subject) -> Iterator[Finding]:
     for value, same in values.items():
         if len(same) > 1:
             named = " and ".join(map(repr, same))
-            yield Finding("CZ502", f"{value} has the names {named}, and would be attached twice", same[0], subject.title)
+            yield Finding(
+                "CZ502", f"{value} has the names {named}, and would be attached twice", same[0], subject.title
+            )
 
 
 def installed_twice(distributions: Iterable[Any]) -> Iterator[Finding]:
@@ -126,7 +128,9 @@ def _source(distribution: Any, title: str) -> Iterator[Finding]:
     known = {(p.group, p.name): p.value for p in distribution.entry_points if p.group.startswith(_GROUP)}
     new = [f"{name!r} is new" for group, name in written if (group, name) not in known]
     gone = [f"{name!r} is gone" for group, name in known if (group, name) not in written]
-    other = [f"{key[1]!r} is {written[key]}, not {known[key]}" for key in known if known[key] != written.get(key, known[key])]
+    other = [
+        f"{key[1]!r} is {written[key]}, not {known[key]}" for key in known if known[key] != written.get(key, known[key])
+    ]
     if new or gone or other:
         said = ", ".join([*new, *gone, *other])
         yield Finding("CZ505", f"{folder / 'pyproject.toml'} has other entry points now: {said}", None, title)
@@ -154,7 +158,9 @@ def _written_entry_points(path: Path) -> dict[tuple[str, str], str] | None:
 def unchecked() -> Iterator[Finding]:
     """That requirements cannot be compared here."""
     if find_spec("packaging") is None:
-        yield Finding("CZ507", "whether what is installed is what plugins ask for was not looked at: it needs packaging")
+        yield Finding(
+            "CZ507", "whether what is installed is what plugins ask for was not looked at: it needs packaging"
+        )
 
 
 def _requirements(distribution: Any, title: str) -> Iterator[Finding]:

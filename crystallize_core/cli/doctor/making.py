@@ -33,7 +33,7 @@ def examined(group: str, name: str, loaded: Any, options: Mapping[str, Any] | No
 
     """
     if group == "local":
-        from crystallize_core.stack.resolve import _plugins_in  # noqa: PLC0415, PLC2701 - what a stack takes of a file
+        from crystallize_core.stack.resolve import _plugins_in  # noqa: PLC0415 - what a stack takes of a file
 
         for own, plugin in _plugins_in(loaded):
             yield from _of_plugin(own, plugin, None)

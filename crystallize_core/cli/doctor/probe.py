@@ -6,6 +6,7 @@ Nothing is kept for the end, because a plugin may end the process at any time.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import json
 import os
@@ -23,10 +24,17 @@ END: Final = "crystallize-doctor: end"
 
 
 class Log:
-    """The lines of JSON that the process which asks reads."""
+    """The lines of JSON that the process which asks reads, and the end of this one when something takes too long."""
 
-    def __init__(self, path: str) -> None:
-        self._stream = open(path, "a", encoding="utf-8")  # noqa: SIM115, PTH123 - kept open until the process ends
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        self._timeout = spec["timeout"]
+        self._stream = open(spec["log"], "a", encoding="utf-8")  # noqa: SIM115, PTH123 - open until the process ends
+        self._stuck = open(spec["stuck"], "a", encoding="utf-8")  # noqa: SIM115, PTH123 - as above
+
+    def begin(self, **line: Any) -> None:
+        """Say what begins; it is given its time, and then the process ends with a traceback, whatever it is at."""
+        faulthandler.dump_traceback_later(self._timeout, exit=True, file=self._stuck)
+        self.write(**line)
 
     def write(self, **line: Any) -> None:
         """Write one line, whole and at once."""
@@ -36,7 +44,7 @@ class Log:
 
 def main(spec: Mapping[str, Any]) -> None:
     """Do what is asked and end the process, whatever threads are left."""
-    log = Log(spec["log"])
+    log = Log(spec)
     status = 0
     try:
         {"stack": _stack, "plugins": _plugins, "effects": _effects}[spec["mode"]](spec, log)
@@ -61,6 +69,7 @@ def _stack(_: Mapping[str, Any], log: Log) -> None:
     from crystallize_core.stack.resolve import resolve  # noqa: PLC0415 - as above
 
     warnings.simplefilter("ignore")
+    log.begin()
     try:
         resolve()
     except PluginOrderError as error:
@@ -82,7 +91,7 @@ def _plugins(spec: Mapping[str, Any], log: Log) -> None:
 
     before, options = set(sys.modules), _options(spec["project"])
     for group, name, value in spec["entries"]:
-        log.write(begin="imported", plugin=name)
+        log.begin(begin="imported", plugin=name)
         print(BEGIN, file=sys.stderr, flush=True)  # noqa: T201 - between the lines of -X importtime
         start = time.perf_counter()
         with _said(log, name):
@@ -90,7 +99,7 @@ def _plugins(spec: Mapping[str, Any], log: Log) -> None:
             log.write(plugin=name, seconds=time.perf_counter() - start)
             print(END, file=sys.stderr, flush=True)  # noqa: T201 - as above
             log.write(modules=[module for module in sys.modules if module not in before])
-            log.write(begin="made", plugin=name)
+            log.begin(begin="made", plugin=name)
             for line in examined(group, name, loaded, options.get(name)):
                 log.write(plugin=name, **line)
         log.write(end=name)
@@ -182,6 +191,7 @@ def _effects(spec: Mapping[str, Any], log: Log) -> None:
     from crystallize_core.cli.doctor.snapshot import Audit, differences, snapshot  # noqa: PLC0415 - as above
 
     sys.dont_write_bytecode = True
+    log.begin()
     with _unheard():
         for module in spec["foreign"]:
             with contextlib.suppress(BaseException):
@@ -204,6 +214,9 @@ def _effects(spec: Mapping[str, Any], log: Log) -> None:
 @contextlib.contextmanager
 def _unheard() -> Iterator[None]:
     """Without what is printed meanwhile."""
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - a device
-        with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-            yield
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,  # noqa: PTH123 - a device
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import site
 import subprocess
@@ -18,7 +19,15 @@ import attrs
 
 __all__ = ["Answer", "ask"]
 
-_FOLDERS: Final = {"home": "the home folder", "temporary": "the folder for temporary files", "here": "the working directory"}
+_FOLDERS: Final = {
+    "home": "the home folder",
+    "temporary": "the folder for temporary files",
+    "here": "the working directory",
+}
+_PATIENCE: Final = 60.0
+"""So many seconds more are waited for a process that is to end by itself when its time is over."""
+
+_FRAME: Final = re.compile(r'^  File "(.+)", line (\d+) in ', re.MULTILINE)
 _START: Final = (
     "import json, sys; spec = json.loads(sys.stdin.read()); sys.path[:] = spec['path']; "
     "from crystallize_core.cli.doctor.probe import main; main(spec)"
@@ -34,6 +43,7 @@ class Answer:
         output, errors: What was printed in it.
         ended: How it ended, in words; None where it did all that was asked.
         timed_out: Whether its time was over.
+        where: The line that it was at then, where that is known.
 
     """
 
@@ -42,6 +52,7 @@ class Answer:
     errors: str
     ended: str | None
     timed_out: bool
+    where: str | None = None
 
     def values(self, key: str) -> list[Any]:
         """What the lines with this key have there."""
@@ -53,7 +64,7 @@ def ask(spec: Mapping[str, Any], timeout: float, *, in_place: bool = False) -> A
 
     Args:
         spec: What the probe is to do.
-        timeout: The seconds that it may take.
+        timeout: The seconds that each thing to do may take, not counting the start of Python.
         in_place: Whether it works in the current folder, as an experiment does, and not in an empty one.
 
     """
@@ -61,20 +72,31 @@ def ask(spec: Mapping[str, Any], timeout: float, *, in_place: bool = False) -> A
         folders = {name: Path(top, name) for name in _FOLDERS}
         for folder in folders.values():
             folder.mkdir()
-        log = Path(top, "log")
-        log.touch()
+        log, stuck = Path(top, "log"), Path(top, "stuck")
+        for file in (log, stuck):
+            file.touch()
         whole = {
             **spec,
             "log": str(log),
+            "stuck": str(stuck),
+            "timeout": timeout,
             "project": str(Path.cwd()),
             "path": [os.path.abspath(entry) for entry in sys.path],  # noqa: PTH100 - '' is the current folder
             "folders": {_FOLDERS[name]: str(folder) for name, folder in folders.items()},
         }
         environment = dict(os.environ) if in_place else _environment(folders)
         here = None if in_place else folders["here"]
-        ended, timed_out, output, errors = _run(json.dumps(whole), environment, here, timeout)
+        ended, timed_out, output, errors = _run(json.dumps(whole), environment, here, timeout + _PATIENCE)
         lines = tuple(json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}"))
-    return Answer(lines, output, errors, ended, timed_out)
+        traceback = stuck.read_text(encoding="utf-8", errors="replace")
+    return Answer(lines, output, errors, ended, timed_out or bool(traceback), _innermost(traceback))
+
+
+def _innermost(traceback: str) -> str | None:
+    """The innermost line of the thread that hangs which is not of the standard library, or else any."""
+    lines = [(found[1], found[2]) for found in _FRAME.finditer(traceback.rpartition("(most recent call first):")[2])]
+    own = [line for line in lines if not line[0].startswith((sys.base_prefix, "<frozen"))] or lines
+    return f"{own[0][0]}:{own[0][1]}" if own else None
 
 
 def _environment(folders: Mapping[str, Path]) -> dict[str, str]:
