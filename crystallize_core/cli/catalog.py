@@ -11,14 +11,14 @@ from typing import Any, Final, Literal
 import attrs
 
 from crystallize_core.errors import CrystallizeError, describe
-from crystallize_core.stack.allowing import NOT_ALLOWED, Allowance
+from crystallize_core.stack.allowing import Allowance
 from crystallize_core.stack.attached import ActivePlugin, Stack
 from crystallize_core.stack.checking import hooks_of
-from crystallize_core.stack.config import Environment, StackConfig, from_environment, look_for_config
+from crystallize_core.stack.config import Environment, StackConfig, from_environment
 from crystallize_core.stack.discovery import EXECUTORS, PLUGINS, Installed, installed
 from crystallize_core.stack.files import load_file
 from crystallize_core.stack.instances import is_path, listed
-from crystallize_core.stack.resolve import resolve
+from crystallize_core.stack.resolve import resolve, survey
 
 __all__ = ["Catalog", "Entry", "Found", "Here", "catalog", "reason_of"]
 
@@ -126,24 +126,21 @@ class Here:
 
     @classmethod
     def found(cls) -> Here:
+        """What there is, whatever is wrong with it."""
         config, environment = StackConfig(), Environment()
         try:
             environment = from_environment()
-            allowance = Allowance.here(StackConfig(), environment)
-            config, problems = look_for_config()
-            allowance = Allowance.here(config, environment)
-            stack = None if problems else resolve(config=config, environment=environment)
-            return cls(
-                config,
-                environment,
-                stack,
-                "\n  ".join([f"{config.source}:", *problems]) if problems else None,
-                allowance,
-            )
+            config = survey(environment=environment).config
+            return cls(config, environment, resolve(environment=environment), None)
         except CrystallizeError as error:
             return cls(config, environment, None, str(error), allowance)
         except Exception as error:  # noqa: BLE001 - a stranger's plugin may fail in any way while it is made
             return cls(config, environment, None, describe(error), allowance)
+
+    @property
+    def allowance(self) -> Allowance:
+        """The distributions that may be imported here."""
+        return Allowance.of(self.config, Environment(), None)  # what is said elsewhere is in the trace by now
 
     @property
     def order(self) -> list[str]:
@@ -163,35 +160,38 @@ class Here:
             by_name: dict[str, list[Installed]] = {}
             for item in installed(group):
                 by_name.setdefault(item.name, []).append(item)
-            found += [self._found(kind, item, same) for same in by_name.values() for item in same]
+            found += [one for same in by_name.values() for item in same for one in self._found(kind, item, same)]
         return found
 
-    def _found(self, kind: str, item: Installed, same: Sequence[Installed]) -> Found:
+    def _found(self, kind: str, item: Installed, same: Sequence[Installed]) -> list[Found]:
+        """The instances that the stack has of it; where it has none, itself with the reason."""
         hooks: tuple[str, ...] = ()
         loaded: Any = None
         problem: str | None = None
-        origin = (item.distribution, item.version, item.value)
-        if not self.allowance.permits(item.distribution):
-            refusal = self.allowance.refusal(f"{kind} {item.name!r}", [item])
-            return Entry(item.name, kind, *origin, (), NOT_ALLOWED, refusal)
-        same = [other for other in same if self.allowance.permits(other.distribution)]
+        is_allowed = self.allowance.permits(item.distribution)
         try:
-            loaded = item.load()
-            hooks = _hooks(loaded, item.name)
+            loaded = item.load() if is_allowed else None
+            hooks = _hooks(loaded, item.name) if is_allowed else ()
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it is what is to be listed
             problem = reason_of(error)
-        active = next((p for p in self.stack or () if problem is None and _is_made_of(p, item.name, loaded)), None)
-        status, reason = ("active", None) if active is not None else self._status(kind, item, same, problem)
-        entry = Entry(item.name, kind, item.distribution, item.version, item.value, hooks, status, reason)
-        return Found(entry, item, loaded, active)
+        common = kind, item.distribution, item.version, item.value, hooks
+        active = [
+            plugin for plugin in self.stack or () if loaded is not None and _is_made_of(plugin, item.name, loaded)
+        ]
+        if active and problem is None:
+            return [Found(Entry(p.name, *common, "active"), item, loaded, p) for p in active]
+        status, reason = self._status(kind, item, same, problem) if is_allowed else ("not allowed", self._not_allowed())
+        return [Found(Entry(item.name, *common, status, reason), item, loaded)]
+
+    def _not_allowed(self) -> str:
+        return f"its distribution is not among those of {self.allowance.said}"
 
     def _status(
         self, kind: str, item: Installed, same: Sequence[Installed], problem: str | None
     ) -> tuple[Status, str | None]:
-        if item.name in self.environment.disable:
-            return "disabled", "disabled by CRYSTALLIZE_DISABLE"
-        if item.name in self.config.disable:
-            return "disabled", f"disabled in {self.config.source}"
+        for said in self.config.trace.told(("disable",)):
+            if item.name in said.value:
+                return "disabled", f"disabled by {said.origin}"
         if len(same) > 1:
             owners = " and ".join(f"{other.distribution} {other.version}" for other in same)
             return "duplicate", f"shipped by {owners}; uninstall one of them, or disable = [{item.name!r}]"
@@ -212,39 +212,16 @@ class Here:
             return "not chosen", None
         if not self.environment.autoload:
             return "not in the stack", "CRYSTALLIZE_AUTOLOAD is off"
-        return "not in the stack", f"{self._who_said('plugins')} does not name it"
-
-    def _who_said(self, setting: str, name: str | None = None) -> str:
-        """Who said a setting, or had this name in it."""
-        assert self.stack is not None
-        assert self.stack.config is not None  # only in workers
-        told = self.stack.config.trace.told((setting,))
-        found = next((one.origin for one in told if name is None or name in one.value), None)
-        return str(self.config.source) if found is None or found.kind in ("file", "profile") else str(found)
-
-    def instances(self) -> list[Entry]:
-        """The further instances of installed plugins, under the names that they have in the stack."""
-        return [
-            Entry(
-                plugin.name,
-                "plugin",
-                plugin.distribution,
-                plugin.version,
-                f"instance of {plugin.instance_of!r}",
-                tuple(hooks_of(plugin.plugin, plugin.name)),
-                "active",
-                instance_of=plugin.instance_of,
-            )
-            for plugin in self.stack or ()
-            if plugin.origin == "entry point" and plugin.instance_of is not None
-        ]
+        said = " and ".join(str(told.origin) for told in self.config.trace.told(("plugins",)))
+        return "not in the stack", f"the list of plugins does not name it, from {said}"
 
     # What lies beside the configuration ---------------------------------------------------------
 
     def local(self) -> list[Found]:
         """The plugins of local files: as they are in the stack, or by file where there is no stack."""
         if self.stack is None:
-            return [_local_file(self.config.folder / name) for name in self.config.plugins or () if is_path(name)]
+            paths = [listed(name).plugin for name in self.config.plugins or ()]
+            return [_local_file(self.config.folder / path) for path in paths if is_path(path)]
         found = []
         for plugin in self.stack:
             if plugin.origin != "entry point":
@@ -277,6 +254,6 @@ def _hooks(loaded: Any, name: str) -> tuple[str, ...]:
 
 
 def _is_made_of(plugin: ActivePlugin, name: str, loaded: Any) -> bool:
-    if plugin.name != name or plugin.origin != "entry point" or plugin.instance_of is not None:
+    if (plugin.alias_of or plugin.name) != name or plugin.origin != "entry point":
         return False
     return plugin.plugin is loaded or (not isinstance(loaded, ModuleType) and type(plugin.plugin) is loaded)

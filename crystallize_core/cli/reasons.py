@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -12,6 +13,7 @@ from crystallize_core.cli.catalog import Found, Here
 from crystallize_core.errors import DefinitionError, did_you_mean
 from crystallize_core.hookspecs import HOOKS
 from crystallize_core.stack.attached import ActivePlugin, Stack
+from crystallize_core.stack.instances import is_path, listed
 from crystallize_core.stack.meaning import Meaning, meaning
 from crystallize_core.stack.order import Place, sentences
 
@@ -123,13 +125,24 @@ def why_there(here: Here, stack: Stack) -> dict[str, list[str]]:
 
 def _base(here: Here, stack: Stack, place: Place) -> str:
     """What its place in the list comes from."""
+    trace = here.config.trace
     plugin = stack.plugin(place.name)
-    if plugin.is_executor and place.name not in (here.config.plugins or ()) and plugin.origin == "entry point":
-        return "the executor stands behind the list"
+    if plugin.is_executor and plugin.origin == "entry point" and place.listed == len(stack) - 1:
+        chosen = [str(said.origin) for said in trace.told(("executor",))]
+        return f"the executor stands behind the list, from {chosen[0]}" if chosen else "the executor"
     number = place.listed + 1
-    if stack.is_listed:
-        return f"number {number} of the list of plugins in {here.config.source}"
-    return f"number {number} by name, because no list of plugins is configured"
+    if here.config.plugins is None:
+        return f"number {number} by name, because no list of plugins is configured"
+    said = [str(told.origin) for told in trace.told(("plugins",)) if _names(told.value, plugin)]
+    return f"number {number} of the list of plugins, from {' and '.join(said)}"
+
+
+def _names(texts: Sequence[str], plugin: ActivePlugin) -> bool:
+    """Whether a list has an entry for a plugin; one of a local file stands there by its path."""
+    entries = [listed(text) for text in texts]
+    if plugin.origin == "entry point":
+        return any(entry.name == plugin.name for entry in entries)
+    return any(is_path(entry.plugin) and Path(plugin.origin).name == Path(entry.plugin).name for entry in entries)
 
 
 def _is_skipped(found: Found, hook: str | None) -> bool:

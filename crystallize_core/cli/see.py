@@ -16,6 +16,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.command()
 @click.argument("name")
+@stack_options
 @_as_json
 def show(*, name: str, as_json: bool) -> None:
     """Show what there is to know about the plugin, executor or local plugin NAME.
@@ -34,6 +35,7 @@ def show(*, name: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("hook", required=False)
+@stack_options
 @_as_json
 def explain(*, hook: str | None, as_json: bool) -> None:
     """Show in which order the implementations of HOOK are called here, with the reason for each place.
@@ -67,6 +69,7 @@ def explain(*, hook: str | None, as_json: bool) -> None:
     help="What has not ended by then is said to hang.",
 )
 @click.option("--strict", is_flag=True, help="Fail where there are only warnings, too.")
+@stack_options
 @_as_json
 @click.pass_context
 def doctor(ctx: click.Context, /, *, budget: float, timeout: float, strict: bool, as_json: bool) -> None:

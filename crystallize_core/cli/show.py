@@ -13,9 +13,10 @@ from crystallize_core.cli.catalog import Found, Here, reason_of
 from crystallize_core.cli.docstrings import described_names, summary_of
 from crystallize_core.cli.metadata import location_of, metadata_of
 from crystallize_core.cli.reasons import why_there
-from crystallize_core.errors import ConfigurationError, did_you_mean, safe_str
+from crystallize_core.errors import ConfigurationError, PluginError, did_you_mean, safe_str
 from crystallize_core.plugin import BasePlugin
 from crystallize_core.stack.attached import ActivePlugin
+from crystallize_core.stack.contract import contract_of
 from crystallize_core.stack.convert import type_name
 from crystallize_core.stack.declared import FACTORY, MASK, REQUIRED, Option, options_of
 from crystallize_core.stack.meaning import meaning
@@ -66,6 +67,7 @@ class Shown:
         description, homepage: What the distribution says of itself.
         summary: The first line of the docstring.
         essential: Whether a failure of it is one of the run; None where the plugin cannot be looked at.
+        contract: The version of the hooks that it was written for; None where it cannot be looked at.
         before, after: Names that it comes before or after.
         place: Its number in the stack, from 1; None where it is not in it.
         why: The reasons for that place.
@@ -87,6 +89,7 @@ class Shown:
     status: str
     reason: str | None
     essential: bool | None
+    contract: str | None
     before: tuple[str, ...]
     after: tuple[str, ...]
     place: int | None
@@ -137,6 +140,7 @@ def _shown(here: Here, found: Found) -> Shown:
         status=entry.status,
         reason=entry.reason,
         essential=None if loaded is None else said.essential,
+        contract=None if loaded is None else _contract(loaded),
         before=said.constraint.before,
         after=said.constraint.after,
         place=place,
@@ -145,6 +149,13 @@ def _shown(here: Here, found: Found) -> Shown:
         step_options=_step_options(found),
         options=tuple(_options(here, found)),
     )
+
+
+def _contract(loaded: Any) -> str:
+    try:
+        return contract_of(loaded)
+    except PluginError as error:
+        return error.message
 
 
 def _hook(name: str) -> Hook:
@@ -171,18 +182,23 @@ def _options(here: Here, found: Found) -> list[ShownOption]:
         return []
     helps = described_names(kind)
     values = {} if found.plugin is None else values_of(found.plugin.plugin)
-    configured = here.config.options.get(found.entry.name, {})
-    return [
-        ShownOption(
-            name=option.name,
-            type=_text(type_name, option.type),
-            default=_default(option),
-            help=option.help or helps.get(option.name, ""),
-            value=_text(repr, values[option.name]) if option.name in values else None,
-            origin=(here.config.source if option.name in configured else "default") if option.name in values else None,
-        )
-        for option in options_of(kind).values()
-    ]
+    shown = []
+    for option in options_of(kind).values():
+        default, value = _default(option), _text(repr, values[option.name]) if option.name in values else None
+        origin = None if value is None else _origin(here, found.entry.name, option.name, is_default=value == default)
+        help_text = option.help or helps.get(option.name, "")
+        shown.append(ShownOption(option.name, _text(type_name, option.type), default, help_text, value, origin))
+    return shown
+
+
+def _origin(here: Here, plugin: str, option: str, *, is_default: bool) -> str:
+    """Who said the value that is in effect."""
+    trace = here.config.trace if here.stack is None or here.stack.config is None else here.stack.config.trace
+    said = [trace.told(key)[-1].origin for key in trace.below("options", plugin, option) if trace.told(key)]
+    if not said:
+        return "default" if is_default else "the plugin"
+    lines = [f"{origin}, line {origin.line}" if origin.line is not None else str(origin) for origin in said]
+    return " and ".join(dict.fromkeys(lines))
 
 
 def _default(option: Option) -> str:

@@ -28,6 +28,7 @@ def _head(shown: Shown) -> list[str]:
         "homepage": shown.homepage,
         "origin": shown.origin,
         "location": shown.location if shown.location != shown.origin else None,
+        "contract": shown.contract,
         "comes before": ", ".join(shown.before),
         "comes after": ", ".join(shown.after),
         "status": shown.status,

@@ -47,6 +47,8 @@ _ALL: Final = (
     Code("CZ201", "hooks", "error", "rename what is named, or take the arguments that the hook has"),
     Code("CZ202", "needs-options", "warning", "give the options in the configuration, or give them defaults"),
     Code("CZ203", "construction-error", "error", "correct the options in the configuration, or the constructor"),
+    Code("CZ204", "contract", "error", "install the core that it needs, or another version of the plugin"),
+    Code("CZ205", "deprecated", "warning", "update the plugin; its author uses what is named instead"),
     Code("CZ301", "prints", "warning", "print nothing at import; use logging in hooks"),
     Code("CZ302", "writes-files", "warning", _OF_IMPORT),
     Code("CZ303", "changes-environment", "warning", _OF_IMPORT),

@@ -16,8 +16,11 @@ from crystallize_core.cli.doctor.imports import examine
 from crystallize_core.cli.doctor.installation import duplicates, installed_twice, of_distribution, unchecked
 from crystallize_core.cli.doctor.process import ask
 from crystallize_core.errors import ConfigurationError
-from crystallize_core.stack.config import Environment, StackConfig, find_config, from_environment
-from crystallize_core.stack.resolve import is_path
+from crystallize_core.stack.allowing import Allowance
+from crystallize_core.stack.assigned import Assignments
+from crystallize_core.stack.config import Environment, StackConfig, from_environment, look_for_config, names_in
+from crystallize_core.stack.instances import is_path, listed
+from crystallize_core.stack.overrides import overrides
 
 __all__ = ["Diagnosis", "doctor"]
 
@@ -32,7 +35,7 @@ class Diagnosis:
 
     Attributes:
         examined: The distributions and local files that were imported.
-        left_out: The names of plugins that were not, because they are disabled.
+        left_out: The names of plugins that were not, because they are disabled or not allowed.
         findings: What is wrong, errors first.
 
     """
@@ -63,7 +66,7 @@ class Diagnosis:
             f"{self.count('error')} errors, {self.count('warning')} warnings"
         )
         if self.left_out:
-            lines.append(f"not examined, because they are disabled: {', '.join(self.left_out)}")
+            lines.append(f"not examined, because they are disabled or not allowed: {', '.join(self.left_out)}")
         return "\n".join(lines)
 
 
@@ -77,7 +80,8 @@ def doctor(*, budget: float, timeout: float) -> Diagnosis:
     """
     from importlib_metadata import distributions  # noqa: PLC0415 - only where something is looked for
 
-    config, environment, findings = _project()
+    project = _Project.found()
+    findings = list(project.findings)
     everything = list(distributions())
     shipped = [(_subject(found), found) for found in _first_of_each(everything) if _has_ours(found)]
     ours = {_name(found) for _, found in shipped}
@@ -85,15 +89,14 @@ def doctor(*, budget: float, timeout: float) -> Diagnosis:
     findings += installed_twice(found for found in everything if _name(found) in ours)
     for subject, distribution in shipped:
         findings += of_distribution(distribution, subject.title)
-    disabled = {*config.disable, *environment.disable}
-    subjects = [*(_without(subject, disabled) for subject, _ in shipped), *_local(config, disabled)]
+    subjects = [*(_kept(subject, project) for subject, _ in shipped), *_local(project.config, project.disabled)]
     subjects = [subject for subject in subjects if subject.entries]
     with ThreadPoolExecutor(min(_AT_ONCE, os.cpu_count() or 1)) as pool:
         stack = pool.submit(_of_stack, timeout)
         for found in pool.map(lambda s: examine(s, budget=budget, timeout=timeout), subjects):
             findings += found
         findings += stack.result() if not any(f.code.startswith("CZ00") for f in findings) else []
-    names = (name for subject, _ in shipped for _, name, _ in subject.entries if name in disabled)
+    names = (n for subject, _ in shipped for _, n, _ in subject.entries if project.leaves_out(subject, n))
     return Diagnosis(
         examined=tuple(subject.title for subject in subjects),
         left_out=tuple(dict.fromkeys(names)),
@@ -105,19 +108,44 @@ def _rank(finding: Finding) -> tuple[Any, ...]:
     return finding.kind.severity, finding.code, finding.distribution or "", finding.plugin or "", finding.message
 
 
-def _project() -> tuple[StackConfig, Environment, list[Finding]]:
-    """What the project and the environment say, as far as it can be read."""
-    findings: list[Finding] = []
-    config, environment = StackConfig(), Environment()
-    try:
-        environment = from_environment()
-    except ConfigurationError as error:
-        findings.append(Finding("CZ001", str(error)))
-    try:
-        config = find_config()
-    except ConfigurationError as error:
-        findings.append(Finding("CZ001", str(error)))
-    return config, environment, findings
+@attrs.frozen
+class _Project:
+    """What the project, the environment and the command line say, as far as it can be read without importing anything.
+
+    Attributes:
+        config: The configuration.
+        disabled: The names that are left out.
+        allowance: The distributions that may be used.
+        findings: What cannot be read.
+
+    """
+
+    config: StackConfig
+    disabled: frozenset[str]
+    allowance: Allowance
+    findings: tuple[Finding, ...]
+
+    @classmethod
+    def found(cls) -> _Project:
+        findings: list[Finding] = []
+        config, environment = StackConfig(), Environment()
+        try:
+            environment = from_environment()
+        except ConfigurationError as error:
+            findings.append(Finding("CZ001", str(error)))
+        try:
+            config, _ = look_for_config()  # what is wrong in it is found when the stack is made
+        except ConfigurationError as error:
+            findings.append(Finding("CZ001", str(error)))
+        told = Assignments({}, overrides().options).settings
+        disabled = {*config.disable, *environment.disable, *names_in(told.get("disable", ""))}
+        allowance = Allowance.of(config, environment, told.get("allow"))
+        return cls(config, frozenset(disabled), allowance, tuple(findings))
+
+    def leaves_out(self, subject: Subject, name: str) -> bool:
+        """Whether a plugin is not to be imported."""
+        is_foreign = subject.distribution is not None and not self.allowance.permits(subject.distribution)
+        return name in self.disabled or is_foreign
 
 
 def _of_stack(timeout: float) -> list[Finding]:
@@ -173,11 +201,12 @@ def _text(distribution: Any, field: str) -> str:
         return "?"
 
 
-def _without(subject: Subject, disabled: set[str]) -> Subject:
-    kept = tuple(entry for entry in dict.fromkeys(subject.entries) if entry[1] not in disabled)
+def _kept(subject: Subject, project: _Project) -> Subject:
+    kept = tuple(entry for entry in dict.fromkeys(subject.entries) if not project.leaves_out(subject, entry[1]))
     return attrs.evolve(subject, entries=kept)
 
 
-def _local(config: StackConfig, disabled: set[str]) -> list[Subject]:
-    paths = [Path(config.folder, name) for name in config.plugins or () if is_path(name) and name not in disabled]
+def _local(config: StackConfig, disabled: frozenset[str]) -> list[Subject]:
+    names = [listed(name) for name in config.plugins or ()]
+    paths = [Path(config.folder, n.plugin) for n in names if is_path(n.plugin) and not {n.name, n.text} & disabled]
     return [Subject(None, None, (("local", path.stem, str(path)),)) for path in paths]

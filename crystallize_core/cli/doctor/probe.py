@@ -44,8 +44,12 @@ class Log:
 
 def main(spec: Mapping[str, Any]) -> None:
     """Do what is asked and end the process, whatever threads are left."""
+    from crystallize_core.stack.overrides import take_over  # noqa: PLC0415 - what is imported before plugins is kept small
+
     log = Log(spec)
     status = 0
+    profile, options = spec["overrides"]
+    take_over((profile, tuple(options)))
     try:
         {"stack": _stack, "plugins": _plugins, "effects": _effects}[spec["mode"]](spec, log)
         log.write(done=True)
@@ -63,7 +67,7 @@ def main(spec: Mapping[str, Any]) -> None:
 
 def _stack(_: Mapping[str, Any], log: Log) -> None:
     """Make the stack of the project, as an experiment does."""
-    import warnings  # noqa: PLC0415 - what is imported before the plugins is kept small
+    import warnings  # noqa: PLC0415 - as above
 
     from crystallize_core.errors import ConfigurationError, PluginOrderError, StackError, describe  # noqa: PLC0415 - as above
     from crystallize_core.stack.resolve import resolve  # noqa: PLC0415 - as above
@@ -87,9 +91,10 @@ def _stack(_: Mapping[str, Any], log: Log) -> None:
 
 def _plugins(spec: Mapping[str, Any], log: Log) -> None:
     """Import each and make it, with the time of its import."""
-    from crystallize_core.cli.doctor.making import examined  # noqa: PLC0415 - also imports all of the core that plugins use
+    from crystallize_core.cli.doctor.making import Settings, examined  # noqa: PLC0415 - also imports what plugins use
 
-    before, options = set(sys.modules), _options(spec["project"])
+    settings = Settings.of(spec["project"])
+    before = set(sys.modules)
     for group, name, value in spec["entries"]:
         log.begin(begin="imported", plugin=name)
         print(BEGIN, file=sys.stderr, flush=True)  # noqa: T201 - between the lines of -X importtime
@@ -100,22 +105,9 @@ def _plugins(spec: Mapping[str, Any], log: Log) -> None:
             print(END, file=sys.stderr, flush=True)  # noqa: T201 - as above
             log.write(modules=[module for module in sys.modules if module not in before])
             log.begin(begin="made", plugin=name)
-            for line in examined(group, name, loaded, options.get(name)):
+            for line in examined(group, name, loaded, settings):
                 log.write(plugin=name, **line)
         log.write(end=name)
-
-
-def _options(project: str) -> Mapping[str, Any]:
-    """The options of plugins in the project; none where it cannot be read, which is found elsewhere."""
-    from pathlib import Path  # noqa: PLC0415 - as above
-
-    from crystallize_core.errors import ConfigurationError  # noqa: PLC0415 - as above
-    from crystallize_core.stack.config import find_config  # noqa: PLC0415 - as above
-
-    try:
-        return find_config(Path(project)).options
-    except ConfigurationError:
-        return {}
 
 
 @contextlib.contextmanager
@@ -196,7 +188,9 @@ def _effects(spec: Mapping[str, Any], log: Log) -> None:
         for module in spec["foreign"]:
             with contextlib.suppress(BaseException):
                 importlib.import_module(module)
-    audit = Audit()
+    # Where the stack has a local file, its folder is on the path.
+    sys.path += [os.path.dirname(value) for group, _, value in spec["entries"] if group == "local"]  # noqa: PTH120 - text
+    audit = Audit(spec["folders"])
     before = snapshot(spec["folders"])
     print(BEGIN, flush=True)  # noqa: T201 - what comes after it was printed by plugins
     print(BEGIN, file=sys.stderr, flush=True)  # noqa: T201 - the same
@@ -208,7 +202,10 @@ def _effects(spec: Mapping[str, Any], log: Log) -> None:
     with contextlib.suppress(Exception):
         sys.stdout.flush()
     found = differences(before, snapshot(spec["folders"]))
-    log.write(effects={**found, **audit.words()})
+    heard = audit.words()
+    log.write(
+        effects={code: ", ".join(w for w in (found.get(code), heard.get(code)) if w) for code in {**found, **heard}}
+    )
 
 
 @contextlib.contextmanager

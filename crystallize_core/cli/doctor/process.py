@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import attrs
 
+from crystallize_core.stack.overrides import overrides
+
 __all__ = ["Answer", "ask"]
 
 _FOLDERS: Final = {
@@ -81,6 +83,7 @@ def ask(spec: Mapping[str, Any], timeout: float, *, in_place: bool = False) -> A
             "stuck": str(stuck),
             "timeout": timeout,
             "project": str(Path.cwd()),
+            "overrides": attrs.astuple(overrides()),
             "path": [os.path.abspath(entry) for entry in sys.path],  # noqa: PTH100 - '' is the current folder
             "folders": {_FOLDERS[name]: str(folder) for name, folder in folders.items()},
         }
