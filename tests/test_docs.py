@@ -15,6 +15,7 @@ import pytest
 from crystallize_core import PipelineResult, StepResult, hookspecs, step
 from crystallize_core.cli import main
 from crystallize_core.cli.catalog import Status
+from crystallize_core.cli.doctor import CODES
 from crystallize_core.named import CACHE_STRATEGIES
 from crystallize_core.plugin import BasePlugin
 from crystallize_core.stack.config import find_config
@@ -98,6 +99,12 @@ def test_the_options_of_the_group_are_named():
 def test_every_status_of_a_plugin_is_explained():
     """In the table of `plugins list`."""
     assert [status for status in Status.__args__ if f"| {status} |" not in _page("cli.md")] == []
+
+
+def test_every_code_of_the_doctor_has_a_row_with_its_meaning():
+    """In the section of its first digit, with its name, its severity and the remedy; and no row is about another code."""
+    rows = re.findall(r"^\| `(CZ\d+)` \| (\S+) \| (\w+) \| .+ \| (.+) \|$", _page("doctor.md"), re.MULTILINE)
+    assert rows == [(code.code, code.name, code.severity, code.remedy) for code in CODES.values()]
 
 
 def _rows(heading):

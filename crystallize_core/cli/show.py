@@ -185,7 +185,7 @@ def _options(here: Here, found: Found) -> list[ShownOption]:
     shown = []
     for option in options_of(kind).values():
         default, value = _default(option), _text(repr, values[option.name]) if option.name in values else None
-        origin = None if value is None else _origin(here, found.entry.name, option.name, is_default=value == default)
+        origin = None if value is None else _origin(here, found.entry.name, option.name, is_default=_is_default(option, value))
         help_text = option.help or helps.get(option.name, "")
         shown.append(ShownOption(option.name, _text(type_name, option.type), default, help_text, value, origin))
     return shown
@@ -210,6 +210,14 @@ def _default(option: Option) -> str:
     if isinstance(default, FACTORY):
         return f"{getattr(default.factory, '__name__', 'made')}()"  # type: ignore[attr-defined]  # attrs.Factory
     return _text(repr, default)
+
+
+def _is_default(option: Option, value: str) -> bool:
+    """Whether a value that nobody has said is the default, and not what the plugin chose by itself; secrets are not told apart."""
+    default = option.default
+    if isinstance(default, FACTORY) and not default.takes_self:  # type: ignore[attr-defined]  # attrs.Factory
+        return value == _text(lambda factory: repr(factory()), default.factory)  # type: ignore[attr-defined]  # as above
+    return option.secret or value == _default(option)
 
 
 def _text(write: Any, value: Any) -> str:

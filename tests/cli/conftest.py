@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from importlib_metadata import distributions
 
 from crystallize_core.cli import main
 
@@ -92,6 +93,14 @@ def install(tmp_path, monkeypatch):
     site = str(tmp_path / "site")
     for module in [n for n, m in sys.modules.items() if str(getattr(m, "__file__", None) or "").startswith(site)]:
         del sys.modules[module]
+
+
+@pytest.fixture
+def alone(install):
+    """What this environment has installed is hidden behind empty distributions of the same names."""
+    for distribution in list(distributions()):
+        if any(point.group.startswith("crystallize.") for point in distribution.entry_points):
+            install(distribution.metadata["Name"], {})
 
 
 @pytest.fixture

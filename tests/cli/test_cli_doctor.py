@@ -12,7 +12,6 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from importlib_metadata import distributions
 
 from crystallize_core.cli.doctor.codes import CODES
 
@@ -29,12 +28,9 @@ TIMEOUT = 20
 
 
 @pytest.fixture
-def alone(install, project, monkeypatch):
-    """What this environment has installed is hidden behind empty distributions of the same names."""
+def alone(alone, install, monkeypatch):
+    """Install a distribution where there is nothing else."""
     monkeypatch.delenv("CRYSTALLIZE_AUTOLOAD")
-    for distribution in list(distributions()):
-        if any(point.group.startswith("crystallize.") for point in distribution.entry_points):
-            install(distribution.metadata["Name"], {})
     return install
 
 
