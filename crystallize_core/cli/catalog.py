@@ -1,11 +1,13 @@
-"""What `crystallize plugins list` shows: each plugin is looked at on its own, so that a broken one hides no other."""
+"""What `crystallize plugins list` shows: each plugin is looked at on its own, so that a broken one hides no other.
+
+Only what the stack names is imported, and what is asked for by name; of the others there is what their metadata says.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final, Literal
 
 import attrs
@@ -37,7 +39,8 @@ class Entry:
         kind: `plugin`, `executor` or `local`.
         distribution, version: What it was installed with; None for a local one.
         origin: What its entry point refers to, or its file.
-        hooks: The hooks that it implements; none where it cannot be imported.
+        hooks: The hooks that it implements; none where it cannot be imported, or was not, because the stack does not
+            name it.
         status: Whether an experiment that is made here uses it, and why not, in a word or two.
         reason: The reason in full, where the status does not say it all.
         instance_of: The plugin that it is an instance of, where it has another name; else None.
@@ -94,7 +97,7 @@ class Found:
     Attributes:
         entry: What is known about it.
         installed: Its entry point; None for a local one.
-        loaded: What its entry point or its file has: a class, an object or a module; None where it cannot be imported.
+        loaded: What its entry point or its file has: a class, an object or a module; None where it was not imported.
         plugin: What stands in the stack; None where it does not.
 
     """
@@ -114,7 +117,7 @@ class Here:
         environment: What the environment variables say.
         stack: The plugins that an experiment would get; None where it would be refused.
         error: Why it would be refused.
-        allowance: The distributions of which something may be imported.
+        wanted: The name of a plugin that is imported although the stack does not name it, if it is allowed.
 
     """
 
@@ -122,20 +125,20 @@ class Here:
     environment: Environment
     stack: Stack | None
     error: str | None
-    allowance: Allowance
+    wanted: str | None = None
 
     @classmethod
-    def found(cls) -> Here:
+    def found(cls, wanted: str | None = None) -> Here:
         """What there is, whatever is wrong with it."""
         config, environment = StackConfig(), Environment()
         try:
             environment = from_environment()
             config = survey(environment=environment).config
-            return cls(config, environment, resolve(environment=environment), None)
+            return cls(config, environment, resolve(environment=environment), None, wanted)
         except CrystallizeError as error:
-            return cls(config, environment, None, str(error), allowance)
+            return cls(config, environment, None, str(error), wanted)
         except Exception as error:  # noqa: BLE001 - a stranger's plugin may fail in any way while it is made
-            return cls(config, environment, None, describe(error), allowance)
+            return cls(config, environment, None, describe(error), wanted)
 
     @property
     def allowance(self) -> Allowance:
@@ -165,23 +168,25 @@ class Here:
 
     def _found(self, kind: str, item: Installed, same: Sequence[Installed]) -> list[Found]:
         """The instances that the stack has of it; where it has none, itself with the reason."""
-        hooks: tuple[str, ...] = ()
-        loaded: Any = None
-        problem: str | None = None
-        is_allowed = self.allowance.permits(item.distribution)
-        try:
-            loaded = item.load() if is_allowed else None
-            hooks = _hooks(loaded, item.name) if is_allowed else ()
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it is what is to be listed
-            problem = reason_of(error)
-        common = kind, item.distribution, item.version, item.value, hooks
-        active = [
-            plugin for plugin in self.stack or () if loaded is not None and _is_made_of(plugin, item.name, loaded)
-        ]
-        if active and problem is None:
-            return [Found(Entry(p.name, *common, "active"), item, loaded, p) for p in active]
-        status, reason = self._status(kind, item, same, problem) if is_allowed else ("not allowed", self._not_allowed())
-        return [Found(Entry(item.name, *common, status, reason), item, loaded)]
+        about = kind, item.distribution, item.version, item.value
+        active = [plugin for plugin in self.stack or () if _is_made_of(plugin, item)]
+        if not self.allowance.permits(item.distribution):
+            return [Found(Entry(item.name, *about, (), "not allowed", self._not_allowed()), item)]
+        looks = not active and len(same) == 1 and self._would_have(kind, item.name)
+        loaded, hooks, problem = _looked_at(item) if looks or item.name == self.wanted else (None, (), None)
+        if active:
+            return [Found(Entry(p.name, *about, _hooks(p.plugin, p.name), "active"), item, loaded, p) for p in active]
+        status, reason = self._status(kind, item, same, problem)
+        return [Found(Entry(item.name, *about, hooks, status, reason), item, loaded)]
+
+    def _would_have(self, kind: str, name: str) -> bool:
+        """Whether a stack that is refused would have this plugin, as far as that is known."""
+        config = self.config
+        if self.stack is not None or not self.environment.autoload or name in config.disable:
+            return False
+        if kind == "executor":
+            return config.executor is not None and name == config.executor.partition("://")[0]
+        return config.plugins is None or name in {listed(text).plugin for text in config.plugins}
 
     def _not_allowed(self) -> str:
         return f"its distribution is not among those of {self.allowance.said}"
@@ -253,7 +258,16 @@ def _hooks(loaded: Any, name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _is_made_of(plugin: ActivePlugin, name: str, loaded: Any) -> bool:
-    if (plugin.alias_of or plugin.name) != name or plugin.origin != "entry point":
-        return False
-    return plugin.plugin is loaded or (not isinstance(loaded, ModuleType) and type(plugin.plugin) is loaded)
+def _looked_at(item: Installed) -> tuple[Any, tuple[str, ...], str | None]:
+    """What an entry point refers to, its hooks, and what is wrong with it."""
+    loaded: Any = None
+    try:
+        loaded = item.load()
+        return loaded, _hooks(loaded, item.name), None
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with it is what is to be listed
+        return loaded, (), reason_of(error)
+
+
+def _is_made_of(plugin: ActivePlugin, item: Installed) -> bool:
+    is_of_it = (plugin.alias_of or plugin.name, plugin.distribution) == (item.name, item.distribution)
+    return plugin.origin == "entry point" and is_of_it

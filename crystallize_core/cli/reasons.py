@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -17,10 +17,13 @@ from crystallize_core.stack.instances import is_path, listed
 from crystallize_core.stack.meaning import Meaning, meaning
 from crystallize_core.stack.order import Place, sentences
 
+if TYPE_CHECKING:
+    from pluggy import HookImpl
+
 __all__ = ["Explanation", "LeftOut", "Standing", "explain", "why_there"]
 
 _NEVER_MIND: Final = frozenset({"not in the stack", "not chosen"})
-"""What is only installed; listed where a hook is asked for that it has."""
+"""What is only installed."""
 
 
 @attrs.frozen
@@ -63,7 +66,8 @@ class Explanation:
         configuration: Where the stack of this folder is configured; None where it is not.
         error: Why an experiment that is made here would be refused; None if it would not.
         order: Those that go around the others, then the rest, in the order of the calls.
-        skipped: Who has the hook and is not called; broken ones too, whose hooks nobody knows.
+        skipped: Who is left out of the stack although it would be in it: disabled, broken, not allowed, or one of two
+            of the same name. What hooks they have is not known as long as they are not imported.
 
     """
 
@@ -101,7 +105,7 @@ def _order(here: Here, stack: Stack, hook: str | None) -> tuple[Standing, ...]:
     if hook is None:
         return tuple(_standing(stack, plugin, reasons[plugin.name]) for plugin in stack)
     return tuple(
-        _standing(stack, plugin, [*_pushed(implementation.opts), *reasons[plugin.name]], wraps=wraps)
+        _standing(stack, plugin, [*_pushed(implementation), *reasons[plugin.name]], wraps=wraps)
         for wraps in (True, False)
         for plugin, implementation in stack.in_turn(hook, wrappers=wraps)
     )
@@ -112,10 +116,11 @@ def _standing(stack: Stack, plugin: ActivePlugin, reasons: Sequence[str], *, wra
     return Standing(plugin.name, plugin.distribution, place, plugin.essential, wraps, tuple(reasons))
 
 
-def _pushed(options: Mapping[str, Any]) -> list[str]:
-    first, last = options["tryfirst"], options["trylast"]
-    words = "" if first == last else "before" if first else "behind"
-    return [f"{words} all others, because its @hookimpl says try{'first' if first else 'last'}=True"] if words else []
+def _pushed(implementation: HookImpl) -> list[str]:
+    if implementation.tryfirst == implementation.trylast:
+        return []
+    where, mark = ("before", "tryfirst") if implementation.tryfirst else ("behind", "trylast")
+    return [f"{where} all others, because its @hookimpl says {mark}=True"]
 
 
 def why_there(here: Here, stack: Stack) -> dict[str, list[str]]:
@@ -147,11 +152,9 @@ def _names(texts: Sequence[str], plugin: ActivePlugin) -> bool:
 
 def _is_skipped(found: Found, hook: str | None) -> bool:
     entry = found.entry
-    if entry.active:
+    if entry.active or entry.status in _NEVER_MIND:
         return False
-    if hook is None:
-        return entry.status not in _NEVER_MIND
-    return hook in entry.hooks or entry.status == "broken"
+    return hook is None or not entry.hooks or hook in entry.hooks
 
 
 def _left_out(found: Found) -> LeftOut:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import attrs
@@ -15,7 +16,6 @@ from crystallize_core.cli.metadata import location_of, metadata_of
 from crystallize_core.cli.reasons import why_there
 from crystallize_core.errors import ConfigurationError, PluginError, did_you_mean, safe_str
 from crystallize_core.plugin import BasePlugin
-from crystallize_core.stack.attached import ActivePlugin
 from crystallize_core.stack.contract import contract_of
 from crystallize_core.stack.convert import type_name
 from crystallize_core.stack.declared import FACTORY, MASK, REQUIRED, Option, options_of
@@ -112,11 +112,11 @@ def show(name: str) -> list[Shown]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is skipped says so itself
-        here = Here.found()
+        here = Here.found(name)
         everything = here.everything()
-        found = [one for one in everything if one.entry.name == name]
+        found = [_with_class(one) for one in everything if one.entry.name == name]
         if not found:
-            known = [one.entry.name for one in everything]
+            known = {one.entry.name for one in everything}
             message = f"there is no plugin {name!r}; {did_you_mean(name, known, listing='installed')}"
             raise ConfigurationError(message)
         return [_shown(here, one) for one in found]
@@ -124,7 +124,6 @@ def show(name: str) -> list[Shown]:
 
 def _shown(here: Here, found: Found) -> Shown:
     entry, loaded = found.entry, found.loaded if found.plugin is None else found.plugin.plugin
-    said = ActivePlugin(entry.name, loaded, entry.origin)
     described = metadata_of(found.installed)
     place, why = _place(here, found)
     return Shown(
@@ -139,16 +138,31 @@ def _shown(here: Here, found: Found) -> Shown:
         summary="" if loaded is None else summary_of(loaded),
         status=entry.status,
         reason=entry.reason,
-        essential=None if loaded is None else said.essential,
+        essential=None if loaded is None else getattr(loaded, "essential", True) is not False,
         contract=None if loaded is None else _contract(loaded),
-        before=said.constraint.before,
-        after=said.constraint.after,
+        before=_names(loaded, "before"),
+        after=_names(loaded, "after"),
         place=place,
         why=why,
         hooks=tuple(_hook(hook) for hook in entry.hooks),
         step_options=_step_options(found),
         options=tuple(_options(here, found)),
     )
+
+
+def _with_class(found: Found) -> Found:
+    """With the class of an instance that the stack has under a name of its own, for its docstring and its options."""
+    if found.loaded is not None or found.plugin is None or isinstance(found.plugin.plugin, ModuleType):
+        return found
+    return attrs.evolve(found, loaded=type(found.plugin.plugin))
+
+
+def _names(loaded: Any, word: str) -> tuple[str, ...]:
+    """What a plugin says in `before` or `after`."""
+    said = getattr(loaded, word, ())
+    if isinstance(said, str):
+        return (said,)
+    return tuple(map(str, said)) if isinstance(said, (list, tuple)) else ()
 
 
 def _contract(loaded: Any) -> str:
@@ -176,7 +190,7 @@ def _place(here: Here, found: Found) -> tuple[int | None, tuple[str, ...]]:
 def _options(here: Here, found: Found) -> list[ShownOption]:
     """The options of a class; what is an object or a module already has none to configure."""
     kind = found.loaded
-    if found.plugin is not None and isinstance(found.plugin.plugin, BasePlugin):
+    if found.plugin is not None and isinstance(found.plugin.plugin, BasePlugin):  # also an object of a local file
         kind = type(found.plugin.plugin)
     if not isinstance(kind, type):
         return []
@@ -185,7 +199,11 @@ def _options(here: Here, found: Found) -> list[ShownOption]:
     shown = []
     for option in options_of(kind).values():
         default, value = _default(option), _text(repr, values[option.name]) if option.name in values else None
-        origin = None if value is None else _origin(here, found.entry.name, option.name, is_default=_is_default(option, value))
+        origin = (
+            None
+            if value is None
+            else _origin(here, found.entry.name, option.name, is_default=_is_default(option, value))
+        )
         help_text = option.help or helps.get(option.name, "")
         shown.append(ShownOption(option.name, _text(type_name, option.type), default, help_text, value, origin))
     return shown

@@ -154,7 +154,13 @@ class Stack:
             for implementation in getattr(self.manager.hook, hook).get_hookimpls()
             if implementation.wrapper is wrappers
         ]
-        return sorted(found, key=lambda pair: turn(pair[1].opts, place[pair[0].name], unwinds=unwinds))
+
+        def key(pair: tuple[ActivePlugin, pluggy.HookImpl]) -> tuple[int, int]:
+            plugin, implementation = pair
+            first, last = implementation.tryfirst, implementation.trylast
+            return turn(place[plugin.name], first=first, last=last, unwinds=unwinds)
+
+        return sorted(found, key=key)
 
     @property
     def executor(self) -> ActivePlugin | None:

@@ -130,17 +130,16 @@ def places(names: Sequence[str], constraints: Mapping[str, Constraint]) -> list[
     return [Place(name, listed[name], tuple(reasons[name])) for name in order]
 
 
-def turn(hook_options: Mapping[str, bool], place: int, *, unwinds: bool) -> tuple[int, int]:
-    """What the implementations of a hook are sorted by: `tryfirst` and `trylast`, then the place in the stack.
+def turn(place: int, *, first: bool, last: bool, unwinds: bool) -> tuple[int, int]:
+    """What the implementations of a hook are sorted by.
 
     Args:
-        hook_options: What `@hookimpl` was told.
         place: The place of the plugin in the stack.
+        first, last: Whether the implementation is marked `tryfirst` or `trylast`.
         unwinds: Whether the hook is called in the reverse order of the stack.
 
     """
-    pushed = bool(hook_options.get("trylast")) - bool(hook_options.get("tryfirst"))
-    return pushed, -place if unwinds else place
+    return last - first, -place if unwinds else place
 
 
 _Earlier = dict[str, dict[str, Wish]]

@@ -141,7 +141,7 @@ def test_everything_about_an_active_plugin(shown, good, write):
 
 
 def test_an_executor_that_is_not_chosen(shown, good):
-    """It has no place, and no values that are in effect."""
+    """It has no place, and no values that are in effect; it is imported because it was asked for."""
     (found,) = shown("runner")
     assert (found["kind"], found["status"], found["place"], found["why"]) == ("executor", "not chosen", None, [])
     assert [hook["name"] for hook in found["hooks"]] == ["run_experiment_loop"]

@@ -255,7 +255,7 @@ def test_a_pipeline_has_a_profile_too(in_shell, write):
         def add(a, by=1):
             return a + by
 
-        flow = Pipeline.from_steps([add], name="flow")
+        flow = Pipeline.from_steps(add, name="flow")
         """,
     )
     write(
