@@ -96,7 +96,7 @@ def install(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def alone(install):
+def alone(install, project):
     """What this environment has installed is hidden behind empty distributions of the same names."""
     for distribution in list(distributions()):
         if any(point.group.startswith("crystallize.") for point in distribution.entry_points):
