@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import attrs
 
 from crystallize_core.errors import CrystallizeError, describe
-from crystallize_core.stack.allowing import Allowance
+from crystallize_core.stack.allowing import NOT_ALLOWED, Allowance
 from crystallize_core.stack.attached import ActivePlugin, Stack
 from crystallize_core.stack.checking import hooks_of
 from crystallize_core.stack.config import Environment, StackConfig, from_environment
@@ -117,6 +117,7 @@ class Here:
         environment: What the environment variables say.
         stack: The plugins that an experiment would get; None where it would be refused.
         error: Why it would be refused.
+        allowance: The distributions of which something may be imported.
         wanted: The name of a plugin that is imported although the stack does not name it, if it is allowed.
 
     """
@@ -125,25 +126,23 @@ class Here:
     environment: Environment
     stack: Stack | None
     error: str | None
+    allowance: Allowance
     wanted: str | None = None
 
     @classmethod
     def found(cls, wanted: str | None = None) -> Here:
         """What there is, whatever is wrong with it."""
-        config, environment = StackConfig(), Environment()
+        config, environment, allowance = StackConfig(), Environment(), Allowance()
         try:
             environment = from_environment()
+            allowance = Allowance.here(StackConfig(), environment)
             config = survey(environment=environment).config
-            return cls(config, environment, resolve(environment=environment), None, wanted)
+            allowance = Allowance.here(config, environment)
+            return cls(config, environment, resolve(environment=environment), None, allowance, wanted)
         except CrystallizeError as error:
-            return cls(config, environment, None, str(error), wanted)
+            return cls(config, environment, None, str(error), allowance, wanted)
         except Exception as error:  # noqa: BLE001 - a stranger's plugin may fail in any way while it is made
-            return cls(config, environment, None, describe(error), wanted)
-
-    @property
-    def allowance(self) -> Allowance:
-        """The distributions that may be imported here."""
-        return Allowance.of(self.config, Environment(), None)  # what is said elsewhere is in the trace by now
+            return cls(config, environment, None, describe(error), allowance, wanted)
 
     @property
     def order(self) -> list[str]:
@@ -169,13 +168,16 @@ class Here:
     def _found(self, kind: str, item: Installed, same: Sequence[Installed]) -> list[Found]:
         """The instances that the stack has of it; where it has none, itself with the reason."""
         about = kind, item.distribution, item.version, item.value
-        active = [plugin for plugin in self.stack or () if _is_made_of(plugin, item)]
         if not self.allowance.permits(item.distribution):
-            return [Found(Entry(item.name, *about, (), "not allowed", self._not_allowed()), item)]
+            refusal = self.allowance.refusal(f"{kind} {item.name!r}", [item])
+            return [Found(Entry(item.name, *about, (), NOT_ALLOWED, refusal), item)]
+        same = [other for other in same if self.allowance.permits(other.distribution)]
+        active = [plugin for plugin in self.stack or () if _is_made_of(plugin, item)]
         looks = not active and len(same) == 1 and self._would_have(kind, item.name)
-        loaded, hooks, problem = _looked_at(item) if looks or item.name == self.wanted else (None, (), None)
+        wanted = self.wanted in (item.name, *(plugin.name for plugin in active))
+        loaded, hooks, problem = _looked_at(item) if looks or wanted else (None, (), None)
         if active:
-            return [Found(Entry(p.name, *about, _hooks(p.plugin, p.name), "active"), item, loaded, p) for p in active]
+            return [Found(_active(plugin, *about), item, loaded, plugin) for plugin in active]
         status, reason = self._status(kind, item, same, problem)
         return [Found(Entry(item.name, *about, hooks, status, reason), item, loaded)]
 
@@ -188,15 +190,11 @@ class Here:
             return config.executor is not None and name == config.executor.partition("://")[0]
         return config.plugins is None or name in {listed(text).plugin for text in config.plugins}
 
-    def _not_allowed(self) -> str:
-        return f"its distribution is not among those of {self.allowance.said}"
-
     def _status(
         self, kind: str, item: Installed, same: Sequence[Installed], problem: str | None
     ) -> tuple[Status, str | None]:
-        for said in self.config.trace.told(("disable",)):
-            if item.name in said.value:
-                return "disabled", f"disabled by {said.origin}"
+        if item.name in self.config.disable:
+            return "disabled", self._who_disabled(item.name)
         if len(same) > 1:
             owners = " and ".join(f"{other.distribution} {other.version}" for other in same)
             return "duplicate", f"shipped by {owners}; uninstall one of them, or disable = [{item.name!r}]"
@@ -211,14 +209,23 @@ class Here:
         skipped = next((s for s in self.stack.skipped if s.name == name), None)
         if skipped is not None and skipped.error is not None:
             return "broken", skipped.reason
-        if skipped is not None:
-            return "disabled", f"disabled by {self._who_said('disable', name)}"
         if kind == "executor":
             return "not chosen", None
         if not self.environment.autoload:
             return "not in the stack", "CRYSTALLIZE_AUTOLOAD is off"
-        said = " and ".join(str(told.origin) for told in self.config.trace.told(("plugins",)))
-        return "not in the stack", f"the list of plugins does not name it, from {said}"
+        return "not in the stack", f"{self._who_said('plugins')} does not name it"
+
+    def _who_disabled(self, name: str) -> str:
+        if name in self.environment.disable:
+            return "disabled by CRYSTALLIZE_DISABLE"
+        said = self._who_said("disable", name)
+        return f"disabled {'in' if said == str(self.config.source) else 'by'} {said}"
+
+    def _who_said(self, setting: str, name: str | None = None) -> str:
+        """Who said a setting, or had this name in it."""
+        told = self.config.trace.told((setting,))
+        found = next((one.origin for one in told if name is None or name in one.value), None)
+        return str(self.config.source) if found is None or found.kind in ("file", "profile") else str(found)
 
     # What lies beside the configuration ---------------------------------------------------------
 
@@ -226,14 +233,18 @@ class Here:
         """The plugins of local files: as they are in the stack, or by file where there is no stack."""
         if self.stack is None:
             paths = [listed(name).plugin for name in self.config.plugins or ()]
-            return [_local_file(self.config.folder / path) for path in paths if is_path(path)]
-        found = []
-        for plugin in self.stack:
-            if plugin.origin != "entry point":
-                hooks = tuple(hooks_of(plugin.plugin, plugin.name))
-                entry = Entry(plugin.name, "local", None, None, plugin.origin, hooks, "active")
-                found.append(Found(entry, None, plugin.plugin, plugin))
-        return found
+            return [_local_file(self.config.folder / path) for path in dict.fromkeys(paths) if is_path(path)]
+        return [
+            Found(_active(plugin, "local", None, None, plugin.origin), None, plugin.plugin, plugin)
+            for plugin in self.stack
+            if plugin.origin != "entry point"
+        ]
+
+
+def _active(plugin: ActivePlugin, kind: str, distribution: str | None, version: str | None, origin: str) -> Entry:
+    """What stands in the stack."""
+    hooks = _hooks(plugin.plugin, plugin.name)
+    return Entry(plugin.name, kind, distribution, version, origin, hooks, "active", instance_of=plugin.instance_of)
 
 
 def _local_file(path: Path) -> Found:
@@ -269,5 +280,5 @@ def _looked_at(item: Installed) -> tuple[Any, tuple[str, ...], str | None]:
 
 
 def _is_made_of(plugin: ActivePlugin, item: Installed) -> bool:
-    is_of_it = (plugin.alias_of or plugin.name, plugin.distribution) == (item.name, item.distribution)
+    is_of_it = (plugin.instance_of or plugin.name, plugin.distribution) == (item.name, item.distribution)
     return plugin.origin == "entry point" and is_of_it

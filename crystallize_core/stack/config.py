@@ -282,6 +282,7 @@ def from_environment() -> Environment:
         disable=names_in(variables.get("CRYSTALLIZE_DISABLE", "")),
         autoload=switch("CRYSTALLIZE_AUTOLOAD", default=True),
         strict=switch("CRYSTALLIZE_STRICT", default=False),
+        locked=switch("CRYSTALLIZE_LOCKED", default=False),
         plugins=names_in(variables.get("CRYSTALLIZE_PLUGINS", "")) or None,
         executor=variables.get("CRYSTALLIZE_EXECUTOR", "").strip() or None,
         allow=names_in(variables.get("CRYSTALLIZE_ALLOW", "")) or None,

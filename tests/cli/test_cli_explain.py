@@ -126,7 +126,7 @@ def test_who_may_have_the_hook_and_is_not_called(explained, alone, install, writ
     assert found["order"] == []
     broken = "plugin 'bad' (cli_bad:Plugin) cannot be imported: ZeroDivisionError: division by zero"
     assert [(line["plugin"], line["status"], line["reason"]) for line in found["skipped"]] == [
-        ("a_plain", "disabled", f"disabled by {path}, disable"),
+        ("a_plain", "disabled", f"disabled in {path}"),
         ("bad", "broken", f"{broken} [distribution 'cli-bad 1.2', plugin 'bad']"),
     ]
 
