@@ -23,7 +23,7 @@ ENCLOSING: Final = frozenset({"run_experiment_loop", POLICY})
 """Calls that other calls happen inside of."""
 
 
-@attrs.frozen
+@attrs.define  # what is frozen takes several times as long to make, and one is made for each call
 class Call:
     """One call of an implementation.
 
