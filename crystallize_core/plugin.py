@@ -36,6 +36,8 @@ class BasePlugin:
             for all others.
         watches_generators: Whether its `cache_dependencies` says of each step which numbers it drew from the global
             generators. Where no plugin does, an output of a step that drew is not cached.
+        changes_process: What of the process the hooks of an essential plugin change on purpose, of `random`,
+            `environment`, `folder`, `locale`, `warnings`, `logging` and `interpreter`; the conformance kit lets that be.
         concurrency: For executors: what its replicates share, one of `serial`, `thread`, `async`,
             `process`; None for a plugin that is no executor.
 
@@ -45,6 +47,7 @@ class BasePlugin:
     contract: ClassVar[str | None] = None
     essential: ClassVar[bool] = True
     watches_generators: ClassVar[bool] = False
+    changes_process: ClassVar[tuple[str, ...]] = ()
     before: ClassVar[tuple[str, ...]] = ()
     after: ClassVar[tuple[str, ...]] = ()
     concurrency: str | None = None

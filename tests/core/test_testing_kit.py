@@ -71,10 +71,14 @@ def test_nothing_of_the_kit_is_there_unless_it_is_switched_on(tmp_path):
 
 
 def test_without_pytest_the_error_says_how_to_get_it():
-    code = "import sys; sys.modules['pytest'] = None; import crystallize_core.testing"
+    """Where a name is used that needs it; the comparison without an observer does not."""
+    code = (
+        "import sys; sys.modules['pytest'] = None\n"
+        "from crystallize_core.testing import ablate; from crystallize_core.testing import fake_clock"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.stderr.strip().splitlines()[-1] == (
-        "ModuleNotFoundError: crystallize_core.testing is a plugin for pytest, which is not installed: "
+        "ModuleNotFoundError: fake_clock of crystallize_core.testing is for pytest, which is not installed: "
         "pip install pytest"
     )
 

@@ -95,6 +95,7 @@ class SeedPlugin(BasePlugin):
     plugin_name: ClassVar[str | None] = _NAME
     before: ClassVar[tuple[str, ...]] = ("*",)
     watches_generators: ClassVar[bool] = True
+    changes_process: ClassVar[tuple[str, ...]] = ("random",)  # that is what it is for; after_run puts them back
 
     seed: int | None = attrs.field(
         default=None,

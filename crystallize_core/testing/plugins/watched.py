@@ -1,0 +1,114 @@
+"""A plugin with each of its hooks looked at: what a call changed, what it returned, and what it did to its arguments."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import pickle
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+from crystallize_core.stack.checking import hooks_of
+from crystallize_core.testing.plugins.process import Snapshot, changes, snapshot
+
+__all__ = ["Call", "watched"]
+
+_OURS: Final = (
+    "essential",
+    "before",
+    "after",
+    "concurrency",
+    "watches_generators",
+    "changes_process",
+    "unneeded_hooks",
+)
+_KEPT: Final = ("data", "event")
+"""The arguments that belong to others; an outcome and a context are there to be written to."""
+
+
+@attrs.frozen
+class Call:
+    """One call of a hook.
+
+    Attributes:
+        hook: Which.
+        changed: What it changed of the process, by part.
+        answer: What it returned.
+        again: What it returned when it was called again; only `describe_run` is.
+        mutated: The arguments that were others afterwards.
+        error: What it raised; None if nothing.
+
+    """
+
+    hook: str
+    changed: dict[str, str]
+    answer: Any = None
+    again: Any = None
+    mutated: tuple[str, ...] = ()
+    error: BaseException | None = None
+
+
+class _Watched:
+    """Has the hooks and what a plugin says of itself as plain attributes."""
+
+
+def watched(plugin: Any, name: str) -> tuple[Any, list[Call]]:
+    """A plugin that does what this one does, and the list into which each call of a hook is written.
+
+    Only for runs in this process.
+    """
+    calls: list[Call] = []
+    shell: Any = _Watched()
+    for attribute in _OURS:
+        if hasattr(plugin, attribute):
+            setattr(shell, attribute, getattr(plugin, attribute))
+    shell.plugin_name = name
+    for hook, (function, options) in hooks_of(plugin, name).items():
+        marked: Any = _passed_on(function) if options.get("wrapper") else _looked_at(hook, function, calls)
+        marked.crystallize_impl = dict(options)
+        setattr(shell, hook, marked)
+    return shell, calls
+
+
+def _passed_on(function: Callable[..., Any]) -> Any:
+    """The same function as an object of its own, which can be marked; a generator goes around the calls of others."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **named: Any) -> Any:
+        return function(*args, **named)
+
+    return call
+
+
+def _looked_at(hook: str, function: Callable[..., Any], calls: list[Call]) -> Any:
+    names = list(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def call(*args: Any, **named: Any) -> Any:
+        given = {**dict(zip(names, args, strict=False)), **named}
+        contents = {key: _content(value) for key, value in given.items() if key in _KEPT}
+        before = snapshot()
+        try:
+            answer = function(*args, **named)
+            again = function(*args, **named) if hook == "describe_run" else None
+        except BaseException as error:
+            calls.append(Call(hook, _changed(before), error=error))
+            raise
+        mutated = tuple(key for key, content in contents.items() if content != _content(given[key]))
+        calls.append(Call(hook, _changed(before), answer, again, mutated))
+        return answer
+
+    return call
+
+
+def _changed(before: Snapshot) -> dict[str, str]:
+    return changes(before, snapshot())
+
+
+def _content(value: Any) -> bytes | None:
+    try:
+        return pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - what cannot be compared is not looked at
+        return None
