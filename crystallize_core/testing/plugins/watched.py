@@ -77,7 +77,7 @@ def _passed_on(function: Callable[..., Any]) -> Any:
 
     @functools.wraps(function)
     def call(*args: Any, **named: Any) -> Any:
-        return function(*args, **named)
+        return (yield from function(*args, **named))
 
     return call
 

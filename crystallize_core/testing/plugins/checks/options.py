@@ -68,25 +68,6 @@ def _lost(before: Mapping[str, Any], after: Mapping[str, Any], names: set[str]) 
 
 
 @check
-def a_wrong_option_is_refused(subject: Subject) -> None:
-    """An option that it does not have, and a value that is of no type at all, are refused with their path."""
-    needs_options(subject)
-    kind, where = type(subject.sample), f"options.{subject.name}"
-    given = {
-        key: value
-        for key, value in subject.options(subject.sample).items()
-        if options_of(kind)[key].default is REQUIRED
-    }
-    try:
-        build(kind, {**given, "no_such_option": 1}, where=where)
-    except ConfigurationError as error:
-        if f"{where}.no_such_option" not in str(error):
-            raise AssertionError(f"the refusal does not name {where}.no_such_option: {error}") from error
-        return
-    raise AssertionError("an option that does not exist was taken; do not take **options")
-
-
-@check
 def a_wrong_value_is_refused_when_it_is_made(subject: Subject) -> None:
     """No option takes an object of a strange type, so that mistakes are found before anything runs."""
     needs_options(subject)

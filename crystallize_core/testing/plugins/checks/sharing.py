@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pickle
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
+from crystallize_core.context import BASELINE_CONDITION
 from crystallize_core.result import Result
 from crystallize_core.testing.plugins.check import DoesNotApply, check, fail_where
 from crystallize_core.testing.plugins.checks.results import same, usual
 from crystallize_core.testing.plugins.steps import EVERYTHING
 from crystallize_core.testing.plugins.subject import STEPS, Subject
+from crystallize_core.testing.tiny import source
+
+_PATIENCE: Final = 5.0
+"""Seconds that one run waits for the other to begin."""
 
 
 @check
@@ -45,9 +52,17 @@ def two_runs_of_one_plugin_at_once_do_not_mix(subject: Subject) -> None:
 
 
 def _at_once(subject: Subject, make: Callable[[], Any]) -> None:
-    # In threads the global generators belong to both, and who sets them on purpose says so in the result.
     expected = usual(subject)
-    made = [subject.experiment(make(), name=f"tiny {number}") for number in range(2)]
+    barrier = threading.Barrier(2)
+
+    def meet(ctx: Any) -> Any:
+        """The usual data; neither run goes on before the other has begun."""
+        if (ctx["replicate"], ctx["condition"]) == (0, BASELINE_CONDITION):
+            with contextlib.suppress(threading.BrokenBarrierError):  # the other one has failed; it says why
+                barrier.wait(_PATIENCE)
+        return source(ctx)
+
+    made = [subject.experiment(make(), name=f"tiny {number}", datasource=meet) for number in range(2)]
     with ThreadPoolExecutor(2) as pool:
         found: list[Result] = list(pool.map(lambda experiment: experiment.run(), made))
     for result in found:

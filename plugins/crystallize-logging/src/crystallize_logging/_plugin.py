@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -225,6 +227,17 @@ def _instances(experiment: Any) -> list[LoggingPlugin]:
 
 
 def _output(style: str, path: str | None) -> Output:
+    if _OUTPUT not in sys.modules:
+        _load_output()
     from crystallize_logging._output import output_to  # noqa: PLC0415 - loads structlog, so only to write a line
 
     return output_to(style, path)
+
+
+def _load_output() -> None:
+    """Load structlog, and with it rich, whose import draws from the generator that scripts may have seeded."""
+    state = random.getstate()
+    try:
+        importlib.import_module(_OUTPUT)
+    finally:
+        random.setstate(state)
