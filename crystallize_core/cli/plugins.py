@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crystallize_core.cli.plugins_check import ablate, check
+from crystallize_core.cli.plugins_new import new
 from crystallize_core.cli.see import doctor, explain, profile, show
 from crystallize_core.cli.stack_options import stack_options
 
@@ -18,7 +20,12 @@ __all__ = ["plugins"]
 
 @click.group()
 def plugins() -> None:
-    """Look at the plugins that are installed."""
+    """Look at the plugins that are installed, check them, and write new ones."""
+
+
+plugins.add_command(ablate)
+plugins.add_command(check)
+plugins.add_command(new)
 
 
 @plugins.command("list")

@@ -29,6 +29,7 @@ class WithoutPlugin:
         distribution: Where it comes from; None for a local one.
         digest: The digest of the result without it.
         differences: Where the two results differ, the first ones in the order of the result.
+        switched_off: What it failed with where it was there, so that its absence proves little; None if it did not.
 
     """
 
@@ -36,6 +37,7 @@ class WithoutPlugin:
     distribution: str | None
     digest: str
     differences: tuple[str, ...] = ()
+    switched_off: str | None = None
 
 
 @attrs.frozen
@@ -74,16 +76,18 @@ class Ablation:
             verdict = "the same" if entry.digest == self.digest else f"digest {entry.digest}"
             lines.append(f"without {entry.plugin!r} ({entry.distribution or 'local'}): {verdict}")
             lines += [f"  {difference}" for difference in entry.differences]
+            lines += [] if entry.switched_off is None else [f"  but it proves little: {entry.switched_off}"]
         return "\n".join(lines)
 
 
-def ablate(experiment: Experiment, plugin: str | type | None = None) -> Ablation:
+def ablate(experiment: Experiment, plugin: str | type | None = None, *, replicates: int | None = None) -> Ablation:
     """Run an experiment with all its plugins and without an observer, and compare the digests.
 
     Args:
         experiment: What is run; its steps run once for all plugins, once more to see that it repeats itself, and once
             for each observer that is left out.
         plugin: The observer by name or by class; default each observer in turn.
+        replicates: How many, instead of those of the experiment.
 
     Returns:
         The digests and what differs; `check()` of it raises where something does.
@@ -94,16 +98,21 @@ def ablate(experiment: Experiment, plugin: str | type | None = None) -> Ablation
 
     """
     chosen = _chosen(experiment, plugin)
-    whole = experiment.run()
-    _refuse_unrepeatable(experiment, whole, _with(experiment, list(experiment.stack)).run())
-    return Ablation(experiment.name, whole.digest, tuple(_without(experiment, entry, whole) for entry in chosen))
+    whole = experiment.run(replicates=replicates)
+    again = _with(experiment, list(experiment.stack)).run(replicates=replicates)
+    _refuse_unrepeatable(experiment, whole, again)
+    found = []
+    for entry in chosen:
+        rest = _with(experiment, [other for other in experiment.stack if other is not entry])
+        found.append(_compared(entry, whole, rest.run(replicates=replicates)))
+    return Ablation(experiment.name, whole.digest, tuple(found))
 
 
-def _without(experiment: Experiment, entry: ActivePlugin, whole: Result) -> WithoutPlugin:
-    rest = _with(experiment, [other for other in experiment.stack if other is not entry]).run()
+def _compared(entry: ActivePlugin, whole: Result, rest: Result) -> WithoutPlugin:
     owner = None if entry.distribution is None else f"{entry.distribution} {entry.version}"
+    off = [note.text for note in whole.run.notes if note.kind == "switched-off" and note.plugin == entry.name]
     found = () if rest.digest == whole.digest else differences(whole, rest, f"with {entry.name!r}", "without it")
-    return WithoutPlugin(entry.name, owner, rest.digest, tuple(found))
+    return WithoutPlugin(entry.name, owner, rest.digest, tuple(found), off[0] if off else None)
 
 
 def _with(experiment: Experiment, plugins: list[ActivePlugin]) -> Experiment:

@@ -41,7 +41,7 @@ class CapturedEvents(BasePlugin):
         """Name, replicate, condition and step of each event."""
         return [(event.name, event.replicate, event.condition, event.step) for event in self.events]
 
-    def named(self, name: str) -> list[Event]:
+    def of_name(self, name: str) -> list[Event]:
         """The events of that name."""
         return [event for event in self.events if event.name == name]
 

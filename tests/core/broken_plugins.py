@@ -23,6 +23,11 @@ from crystallize_core import BasePlugin
 from crystallize_core.errors import CrystallizeError, HookError
 
 
+class CannotBeMade(BasePlugin):
+    def __init__(self):
+        raise RuntimeError("not today")
+
+
 class WrongArgument(BasePlugin):
     def after_step(self, stage):
         pass
@@ -486,7 +491,7 @@ _kept = []
 
 class LeavesFileOpen(BasePlugin):
     def before_run(self):
-        _kept.append(Path("open.txt").open("w"))
+        _kept.append(Path("open.txt").open("w"))  # noqa: SIM115 - that is what is wrong with it
 
 
 class WaitsForTheEnd(BasePlugin):

@@ -26,6 +26,7 @@ class Test{name}(PluginConformance):
 """
 # check -> what breaks it: how the plugin is made, and what the failure says
 BROKEN = {
+    "it_can_be_made": [("CannotBeMade()", "not today")],
     "hooks_take_declared_arguments_only": [("WrongArgument()", "hook 'after_step' has no argument 'stage'")],
     "it_implements_a_hook": [("NoHook()", "implements no hook")],
     "no_hook_is_async": [

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from crystallize_core.errors import CrystallizeError, describe
+
 if TYPE_CHECKING:
     from crystallize_core.testing.plugins.subject import Subject
 
@@ -75,14 +77,13 @@ class Report:
 
 def run_check(wanted: Check, subject: Subject) -> Report:
     """Run a check; whatever the plugin raises makes it fail, and ends nothing else."""
-    from crystallize_core.errors import describe  # noqa: PLC0415 - for those that fail
-
     try:
         wanted.function(subject)
-    except DoesNotApply as reason:
-        return Report(wanted.name, wanted.promise, "skipped", str(reason))
+    except DoesNotApply as nothing:
+        return Report(wanted.name, wanted.promise, "skipped", str(nothing))
     except AssertionError as error:
         return Report(wanted.name, wanted.promise, "failed", str(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's plugin may raise anything
-        return Report(wanted.name, wanted.promise, "failed", describe(error))
+        reason = str(error) if isinstance(error, CrystallizeError) else describe(error)
+        return Report(wanted.name, wanted.promise, "failed", reason)
     return Report(wanted.name, wanted.promise, "passed")

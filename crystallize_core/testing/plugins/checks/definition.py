@@ -15,6 +15,12 @@ from crystallize_core.testing.plugins.subject import Subject
 
 
 @check
+def it_can_be_made(subject: Subject) -> None:
+    """It can be imported and made, with the options that it is given."""
+    subject.make()
+
+
+@check
 def hooks_take_declared_arguments_only(subject: Subject) -> None:
     """Every hook exists and takes arguments that its specification has."""
     try:
