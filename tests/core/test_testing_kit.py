@@ -12,14 +12,20 @@ import pytest
 
 from crystallize_core.testing import ExecutorConformance
 from crystallize_core.testing.executors.kit import Kit
+from crystallize_core.testing.plugins.checks import ALL
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "testing.md"
 SWITCH = 'pytest_plugins = ["crystallize_core.testing"]\n'
 KIT = "(ExecutorConformance)"
+PLUGIN_KIT = "(PluginConformance)"
 
 
 def blocks_of_the_page():
     return re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def section(name):
+    return PAGE.read_text(encoding="utf-8").partition(f"\n## `{name}`\n")[2].partition("\n## ")[0]
 
 
 def suite(folder, tests):
@@ -88,7 +94,7 @@ def test_without_pytest_the_error_says_how_to_get_it():
 def test_the_tests_of_the_page_pass(tmp_path):
     """The first block is the conftest.py, the others are one file of tests, but for the executor."""
     first, *others = blocks_of_the_page()
-    others = [block for block in others if KIT not in block]
+    others = [block for block in others if KIT not in block and PLUGIN_KIT not in block]
     assert first == SWITCH
     last, everything = suite(tmp_path, "\n".join(others))
     tests = sum(block.count("def test_") for block in others)
@@ -106,6 +112,21 @@ def test_the_executor_of_the_page_passes_the_kit(tmp_path):
 
 
 @pytest.mark.skipif(not PAGE.is_file(), reason="the checkout is not beside the tests")
+def test_the_plugin_of_the_page_passes_the_kit(tmp_path):
+    """As it stands there."""
+    (block,) = [block for block in blocks_of_the_page() if PLUGIN_KIT in block]
+    last, everything = suite(tmp_path, block)
+    assert re.fullmatch(r"\d\d passed, \d+ skipped", last), everything
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="the checkout is not beside the tests")
+def test_every_check_is_in_the_table_with_its_promise():
+    """In their order, and no other."""
+    rows = re.findall(r"^\| `(\w+)` \| ([A-Z`].+\.) \|$", section("PluginConformance"), re.MULTILINE)
+    assert rows == [(check.name, check.promise) for check in ALL]
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="the checkout is not beside the tests")
 def test_every_attribute_of_the_kit_is_in_the_table_with_its_default():
     """And no other."""
     attributes = {
@@ -113,6 +134,6 @@ def test_every_attribute_of_the_kit_is_in_the_table_with_its_default():
         for name in ExecutorConformance.__annotations__ | Kit.__annotations__
         if not name.startswith("_")
     }
-    rows = re.findall(r"^\| `(\w+)` \| `(.+?)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| `(.+?)` \|", section("ExecutorConformance"), re.MULTILINE)
     assert dict(rows) == {name: repr(value) for name, value in attributes.items()}
     assert [name for name in attributes if f"{name}:" not in (ExecutorConformance.__doc__ or "")] == []
