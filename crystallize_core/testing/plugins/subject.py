@@ -14,11 +14,13 @@ import attrs
 from crystallize_core.errors import CrystallizeError
 from crystallize_core.experiment import Experiment
 from crystallize_core.hookspecs import HOOKS
+from crystallize_core.plugin import BasePlugin
 from crystallize_core.result import Result
 from crystallize_core.stack.checking import hooks_of, is_executor, plugin_name
 from crystallize_core.stack.declared import declared
 from crystallize_core.testing.plugins.check import DoesNotApply
 from crystallize_core.testing.plugins.executors import Processes, Threads
+from crystallize_core.testing.plugins.steps import EVERYTHING
 from crystallize_core.testing.plugins.watched import Call, watched
 from crystallize_core.testing.tiny import make_tiny, own_noise, scale, total
 
@@ -78,11 +80,9 @@ class Subject:
     def changes_process(self) -> frozenset[str]:
         """What of the process its hooks change on purpose."""
         found = getattr(self.sample, "changes_process", ())
-        return (
-            frozenset([found] if isinstance(found, str) else found)
-            if isinstance(found, (str, *_LISTS))
-            else frozenset()
-        )
+        if isinstance(found, str):
+            return frozenset([found])
+        return frozenset(found) if isinstance(found, _LISTS) else frozenset()
 
     @property
     def hooks(self) -> dict[str, Any]:
@@ -92,8 +92,6 @@ class Subject:
     @property
     def hook_functions(self) -> dict[str, Callable[..., Any]]:
         """What looks like a hook, whether or not it is a correct one."""
-        from crystallize_core.plugin import BasePlugin  # noqa: PLC0415 - beside what needs it
-
         found = {}
         for hook in HOOKS:
             own = inspect.getattr_static(self.sample, hook, None)
@@ -157,8 +155,6 @@ class Subject:
         return self.once("watched", self._watch)
 
     def _watch(self) -> Sequence[Call]:
-        from crystallize_core.testing.plugins.steps import EVERYTHING  # noqa: PLC0415 - beside what needs it
-
         shell, calls = watched(self.make(), self.name)
         for _ in range(2):  # the second time with a warm cache
             with contextlib.suppress(CrystallizeError):  # the call has what was raised

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from crystallize_core.context import BASELINE_CONDITION
 from crystallize_core.result import Result
+from crystallize_core.testing.events import CapturedEvents
 from crystallize_core.testing.plugins.check import DoesNotApply, check, fail_where
 from crystallize_core.testing.plugins.checks.results import same, usual
 from crystallize_core.testing.plugins.steps import EVERYTHING
@@ -106,8 +107,6 @@ def _containers(kind: type) -> dict[str, Any]:
 @check
 def a_plugin_beside_it_is_called(subject: Subject) -> None:
     """Other plugins hear as many events with it as without it."""
-    from crystallize_core.testing.events import CapturedEvents  # noqa: PLC0415 - beside what needs it
-
     alone, beside = CapturedEvents(), CapturedEvents()
     subject.experiment(alone, steps=STEPS).run()
     subject.experiment(beside, subject.make(), steps=STEPS).run()

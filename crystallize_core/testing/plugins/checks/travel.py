@@ -89,17 +89,15 @@ def its_exceptions_keep_their_address(subject: Subject) -> None:
 
 def _exceptions_of(module: str) -> list[type[Exception]]:
     """Those that its package defines, as far as it has been imported."""
-    package = module.partition(".")[0]
-    found: dict[str, type[Exception]] = {}
     importlib.import_module(module)
-    for name, loaded in list(sys.modules.items()):
-        if name == module or (
-            name.startswith(f"{package}.") and package == module.partition(".")[0] and package != "crystallize_core"
-        ):
-            for value in list(vars(loaded).values()):
-                if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == name:
-                    found[value.__qualname__] = value
-    return list(found.values())
+    package = module.partition(".")[0]
+    loaded = {name: found for name, found in sys.modules.items() if name == module or name.startswith(f"{package}.")}
+    return [
+        value
+        for name, found in loaded.items()
+        for value in vars(found).values()
+        if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == name
+    ]
 
 
 def _lost(kind: type[Exception]) -> list[str]:
