@@ -148,6 +148,30 @@ class Module:
         yield
 
 
+@hookimpl
+def after_step(ctx):
+    ctx.emit("seen by a module")
+
+
+class Finds(BasePlugin):
+    """One that looks for its class in its experiment."""
+
+    def before_replicate(self, experiment):
+        assert experiment.get_plugin(Finds) is self
+
+
+class TestFinds(PluginConformance):
+    def make(self):
+        return Finds()
+
+
+class TestThisModule(PluginConformance):
+    def make(self):
+        import sys
+
+        return sys.modules[__name__]
+
+
 class TestCounts(PluginConformance):
     def make(self):
         return Counts()

@@ -6,6 +6,7 @@ import functools
 import inspect
 import pickle
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, Final
 
 import attrs
@@ -50,26 +51,44 @@ class Call:
     error: BaseException | None = None
 
 
-class _Watched:
+class _Shell:
     """Has the hooks and what a plugin says of itself as plain attributes."""
 
 
 def watched(plugin: Any, name: str) -> tuple[Any, list[Call]]:
     """A plugin that does what this one does, and the list into which each call of a hook is written.
 
-    Only for runs in this process.
+    Only for runs in this process. It is the plugin itself, of a class derived from its own, so that it finds itself in
+    its experiment; for what cannot be given another class, such as a module, it is something that has the same hooks.
     """
     calls: list[Call] = []
-    shell: Any = _Watched()
-    for attribute in _OURS:
-        if hasattr(plugin, attribute):
-            setattr(shell, attribute, getattr(plugin, attribute))
-    shell.plugin_name = name
+    hooks: dict[str, Any] = {}
     for hook, (function, options) in hooks_of(plugin, name).items():
-        marked: Any = _passed_on(function) if options.get("wrapper") else _looked_at(hook, function, calls)
-        marked.crystallize_impl = dict(options)
-        setattr(shell, hook, marked)
-    return shell, calls
+        hooks[hook] = _passed_on(function) if options.get("wrapper") else _looked_at(hook, function, calls)
+        hooks[hook].crystallize_impl = dict(options)
+    if isinstance(plugin, ModuleType) or any(hook in getattr(plugin, "__dict__", ()) for hook in hooks):
+        return _shell(plugin, name, hooks), calls
+    try:
+        _give_class(plugin, hooks)
+    except TypeError:  # a class that forbids it
+        return _shell(plugin, name, hooks), calls
+    return plugin, calls
+
+
+def _give_class(plugin: Any, hooks: dict[str, Any]) -> None:
+    kind: Any = type(plugin)
+    words = {"__slots__": (), "__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    methods = {hook: staticmethod(function) for hook, function in hooks.items()}  # they know whose they are
+    metaclass: Any = type(kind)
+    derived = metaclass(kind.__name__, (kind,), {**words, **methods})
+    object.__setattr__(plugin, "__class__", derived)  # also where the class is frozen
+
+
+def _shell(plugin: Any, name: str, hooks: dict[str, Any]) -> Any:
+    shell = _Shell()
+    said = {word: getattr(plugin, word) for word in _OURS if hasattr(plugin, word)}
+    vars(shell).update(said | {"plugin_name": name} | hooks)
+    return shell
 
 
 def _passed_on(function: Callable[..., Any]) -> Any:
