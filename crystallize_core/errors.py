@@ -32,6 +32,7 @@ pickling with both, so that a failure in a worker reads the same as one next doo
     └── FingerprintError           a value or code that has no stable digest
 
     RunInterrupted (KeyboardInterrupt)   Ctrl-C; `.result` holds what was finished
+    Interruption (BaseException)         what a policy raises into a step to end it
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "ArtifactError",
@@ -60,6 +61,7 @@ __all__ = [
     "ExecutorError",
     "FingerprintError",
     "HookError",
+    "Interruption",
     "LockError",
     "NotSendableError",
     "OutputError",
@@ -77,9 +79,12 @@ __all__ = [
     "WiringError",
     "WorkerError",
     "did_you_mean",
+    "listed",
 ]
 
 
+MOST_LISTED = 20
+"""So many problems are listed in one message."""
 LONGEST_CHAIN = 20
 """So many causes of causes are kept where an error is sent to another process."""
 
@@ -209,6 +214,11 @@ def did_you_mean(name: str, known: Iterable[str], *, listing: str = "known") -> 
     return f"{listing}: {shown}."
 
 
+def listed(lines: Sequence[str]) -> list[str]:
+    """The lines of a message: the first of them, and how many more there are."""
+    return [*lines[:MOST_LISTED], *([f"and {len(lines) - MOST_LISTED} more"] if len(lines) > MOST_LISTED else [])]
+
+
 class DefinitionError(CrystallizeError, ValueError):
     """What was written cannot run; every problem that was found is listed."""
 
@@ -320,3 +330,18 @@ class RunInterrupted(KeyboardInterrupt):
     def __init__(self, result: Any) -> None:
         super().__init__("the run was interrupted; .result holds what was finished")
         self.result = result
+
+    @classmethod
+    def of(cls, interruption: KeyboardInterrupt, result: Any) -> RunInterrupted:
+        """With what is noted on the interruption, such as which plugin was at work."""
+        made = cls(result)
+        for note in getattr(interruption, "__notes__", ()):
+            made.add_note(note)
+        return made
+
+
+class Interruption(BaseException):
+    """Raised by a policy into the thread of an attempt, to end it; derive from it.
+
+    Hooks that run at that moment do not fail because of it.
+    """

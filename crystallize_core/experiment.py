@@ -341,6 +341,8 @@ class Experiment(Subject):
     ) -> Experiment:
         """This experiment as one run sees it; `self` stays as it is."""
         derived = copy.copy(self)
+        # What a hook does to these it does to this run.
+        derived.treatments, derived.hypotheses = list(self.treatments), list(self.hypotheses)
         if treatments is not None:
             derived.treatments = checked_treatments(treatments)
         if hypotheses is not None:
@@ -374,6 +376,6 @@ def _finish_after(run: Run, failure: BaseException) -> None:
         add_note(failure, f"and while finishing: {another}")
         return
     if isinstance(failure, KeyboardInterrupt):
-        raise RunInterrupted(result) from None
+        raise RunInterrupted.of(failure, result) from None
     if isinstance(failure, CrystallizeError):
         failure.result = result  # type: ignore[attr-defined]  # nothing that was finished is lost

@@ -6,6 +6,8 @@ imported when it runs, so that `crystallize --help` stays quick and imports no p
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
@@ -31,6 +33,15 @@ class _Failure(click.ClickException):
 
 
 class _Main(ExtensibleGroup):
+    def main(self, args: Sequence[str] | None = None, *more: Any, **settings: Any) -> Any:
+        """Run the command; where it is the whole program, see to it that the program ends."""
+        try:
+            return super().main(args, *more, **settings)
+        except SystemExit as end:
+            if args is None:
+                _end(end.code)
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -38,9 +49,16 @@ class _Main(ExtensibleGroup):
             from crystallize_core.cli.messages import message_of  # noqa: PLC0415 - only where something failed
 
             raise _Failure(message_of(error, with_traceback=ctx.params["traceback"])) from error
-        except KeyboardInterrupt:  # click would exit with 1, the shell expects 130
-            click.echo("interrupted", err=True)
+        except KeyboardInterrupt as error:  # click would exit with 1, the shell expects 130
+            click.echo("\n".join(["interrupted", *getattr(error, "__notes__", ())]), err=True)
             ctx.exit(130)
+
+
+def _end(code: object) -> None:
+    if threading.active_count() > 1:
+        from crystallize_core.cli.ending import end_in_time  # noqa: PLC0415 - not for --help
+
+        end_in_time(code)
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click calls it

@@ -19,6 +19,7 @@ from crystallize_core.stack.checking import hooks_of
 from crystallize_core.stack.config import Environment, StackConfig, from_environment
 from crystallize_core.stack.discovery import EXECUTORS, PLUGINS, Installed, installed
 from crystallize_core.stack.files import load_file
+from crystallize_core.stack.foreign import PluginSideEffectWarning, watched
 from crystallize_core.stack.instances import is_path, listed
 from crystallize_core.stack.resolve import resolve, survey
 
@@ -83,6 +84,7 @@ def catalog() -> Catalog:
     """Every entry point of plugins and executors, and the local plugins of the stack."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is skipped is listed with its reason
+        warnings.simplefilter("default", PluginSideEffectWarning)
         here = Here.found()
         entries = [found.entry for found in here.everything()]
     places = {name: at for at, name in enumerate(here.order)}
@@ -243,7 +245,7 @@ class Here:
 
 def _active(plugin: ActivePlugin, kind: str, distribution: str | None, version: str | None, origin: str) -> Entry:
     """What stands in the stack."""
-    hooks = _hooks(plugin.plugin, plugin.name)
+    hooks = tuple(plugin.hooks)
     return Entry(plugin.name, kind, distribution, version, origin, hooks, "active", instance_of=plugin.instance_of)
 
 
@@ -273,8 +275,9 @@ def _looked_at(item: Installed) -> tuple[Any, tuple[str, ...], str | None]:
     """What an entry point refers to, its hooks, and what is wrong with it."""
     loaded: Any = None
     try:
-        loaded = item.load()
-        return loaded, _hooks(loaded, item.name), None
+        with watched(item.name, item.value, f"{item.distribution} {item.version}"):
+            loaded = item.load()
+            return loaded, _hooks(loaded, item.name), None
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it is what is to be listed
         return loaded, (), reason_of(error)
 

@@ -9,13 +9,23 @@ from collections.abc import Iterator
 
 import click
 
-__all__ = ["own_output", "say"]
+__all__ = ["kept_streams", "own_output", "say"]
 
 
 def say(text: str) -> None:
     """Write to standard output; what its encoding does not have is escaped, not a reason to lose the rest."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+@contextlib.contextmanager
+def kept_streams() -> Iterator[None]:
+    """Give the command its streams back, whatever else was put in their place meanwhile."""
+    kept = sys.stdout, sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = kept
 
 
 @contextlib.contextmanager

@@ -34,7 +34,8 @@ plugins.add_command(new)
 def list_plugins(*, as_json: bool) -> None:
     """List every installed plugin and executor, and those in local files, and say which are active here.
 
-    Works where plugins or the configuration are broken, and says what is wrong with them. The active ones come first,
+    Only what the stack names is imported. Works where plugins or the configuration are broken, and says what is wrong
+    with them. The active ones come first,
     in the order of the stack.
     """
     from crystallize_core.cli.catalog import catalog  # noqa: PLC0415 - not for --help
@@ -72,5 +73,6 @@ def _as_text(found: Catalog) -> str:
 
 def _row(entry: Entry) -> tuple[str, ...]:
     owner = entry.distribution or entry.origin
-    name = entry.name if entry.instance_of is None else f"{entry.name} ({entry.instance_of})"
+    name = entry.name if entry.name.isprintable() and entry.name else repr(entry.name)
+    name = name if entry.instance_of is None else f"{name} ({entry.instance_of})"
     return name, entry.kind, owner, entry.version or "-", entry.status, ", ".join(entry.hooks) or "-"

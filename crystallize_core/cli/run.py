@@ -36,7 +36,7 @@ def _check_folder(_: click.Context, __: click.Parameter, path: Path | None) -> P
     if path is not None and not path.absolute().parent.is_dir():
         message = f"there is no folder {path.absolute().parent}"
         raise click.BadParameter(message)
-    return path
+    return path and path.absolute()  # the working folder may be another one when it is written
 
 
 @click.command(cls=LockableCommand)
@@ -107,7 +107,7 @@ def run(
     if dry_run and output is not None:
         message = "a dry run has no result to write; --json prints what it came to"
         raise click.UsageError(message)
-    with _output_for(as_json), _warnings_told() as warned:
+    with _kept_streams(), _output_for(as_json), _warnings_told() as warned:
         found = _found(target, warned)
         is_pipeline = _is_pipeline(found)
         asked.refuse_what_does_not_go_with(found, target, is_pipeline=is_pipeline)
@@ -327,7 +327,8 @@ def _verdict(ctx: click.Context, result: Result | None, failure: BaseException |
     if result is None:
         return FAILED
     if isinstance(failure, KeyboardInterrupt):
-        click.echo(f"interrupted: {_finished(result)}", err=True)
+        notes = getattr(failure, "__notes__", ())  # which plugin was at work
+        click.echo("\n".join([f"interrupted: {_finished(result)}", *notes]), err=True)
         return INTERRUPTED
     with_traceback = bool(ctx.find_root().params.get("traceback"))
     if failure is not None:
@@ -352,6 +353,12 @@ def _finished(result: Result) -> str:
     if not kept:
         return f"none of {info.replicates} replicates was finished"
     return f"{len(kept)} of {info.replicates} replicates were finished and are in the result, with their verdicts"
+
+
+def _kept_streams() -> contextlib.AbstractContextManager[None]:
+    from crystallize_core.cli.output import kept_streams  # noqa: PLC0415 - not for --help
+
+    return kept_streams()
 
 
 def _output_for(as_json: bool) -> contextlib.AbstractContextManager[None]:  # noqa: FBT001 - one flag, one line

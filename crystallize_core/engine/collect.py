@@ -83,6 +83,11 @@ class Collector:
         self.notes: list[Note] = []
 
     @property
+    def experiment(self) -> Any:
+        """What is run."""
+        return self._session.experiment
+
+    @property
     def pending(self) -> list[int]:
         """The numbers of the replicates that have not arrived."""
         return [number for number, seen in enumerate(self._seen) if not seen]

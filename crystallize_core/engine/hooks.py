@@ -11,18 +11,19 @@ from __future__ import annotations
 import contextlib
 import inspect
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from crystallize_core.engine.answers import checked
 from crystallize_core.engine.timing import hook_times
 from crystallize_core.engine.tracing import tracer
 from crystallize_core.engine.watching import Watcher, watched
-from crystallize_core.errors import DefinitionError, HookError, PluginError, describe
+from crystallize_core.errors import DefinitionError, HookError, Interruption, PluginError, add_note, describe
 from crystallize_core.hookspecs import HOOKS
-from crystallize_core.outcome import Note, ReplicateOutcome
+from crystallize_core.outcome import Note
 from crystallize_core.stack.attached import ActivePlugin
 
 if TYPE_CHECKING:
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["HookCalls"]
 
-_MAPPINGS = frozenset({"step_options", "cache_dependencies", "describe_run"})
 LEFT_OUT: Final = frozenset(HOOKS) - {"init_hook", "run_experiment_loop", "step_options", "cache_store", "wrap_step"}
 """The hooks that a plugin may have no use for in some run."""
+_PASSING: Final = (KeyboardInterrupt, Interruption)
+"""What somebody else raises into whatever runs at the moment."""
 _ARGUMENTS = {name: tuple(inspect.signature(spec).parameters) for name, spec in HOOKS.items()}
 
 
@@ -154,8 +156,8 @@ class HookCalls:
         """Call each implementation and give what it returned, with its plugin."""
         for implementation in self._implementations(hook):
             try:
-                found = _checked(hook, arguments, implementation(hook, arguments))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code may raise anything
+                found = checked(hook, arguments, implementation(hook, arguments))
+            except BaseException as error:  # noqa: BLE001 - foreign code may raise anything
                 self._failed(hook, implementation.plugin, error, arguments)
             else:
                 yield implementation.plugin, found
@@ -165,8 +167,8 @@ class HookCalls:
         found, errors = [], []
         for implementation in self._implementations(hook):
             try:
-                found.append((implementation.plugin, _checked(hook, arguments, implementation(hook, arguments))))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code may raise anything
+                found.append((implementation.plugin, checked(hook, arguments, implementation(hook, arguments))))
+            except BaseException as error:  # noqa: BLE001 - foreign code may raise anything
                 errors.append(self._noted(hook, implementation.plugin, error, arguments))
         return found, [error for error in errors if error is not None]
 
@@ -194,24 +196,24 @@ class HookCalls:
     def _attempt(self, hook: str, implementation: Implementation, arguments: tuple[Any, ...]) -> HookError | None:
         try:
             implementation(hook, arguments)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code may raise anything
+        except BaseException as error:  # noqa: BLE001 - foreign code may raise anything
             return self._noted(hook, implementation.plugin, error, arguments)
         return None
 
-    def wrappers(self) -> Iterator[tuple[ActivePlugin, Callable[..., Any]]]:
+    def wrappers(self) -> Iterator[Callable[..., Any]]:
         """The implementations of `wrap_step`, each as a function of all its arguments."""
         for implementation in self._implementations("wrap_step"):
-            yield implementation.plugin, self._guarded("wrap_step", implementation)
+            yield self._guarded("wrap_step", implementation)
 
     def _guarded(self, hook: str, implementation: Implementation) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
             try:
-                return implementation(hook, arguments)
+                return checked(hook, arguments, implementation(hook, arguments))
             except DefinitionError as error:  # what the user wrote is at fault, and not the plugin
                 error.address = {**_where(hook, arguments), "plugin": implementation.plugin.name, **error.address}
                 error.address = {word: value for word, value in error.address.items() if value is not None}
                 raise
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code may raise anything
+            except BaseException as error:  # noqa: BLE001 - foreign code may raise anything
                 self._failed(hook, implementation.plugin, error, arguments)
 
         return call
@@ -252,7 +254,7 @@ class HookCalls:
         lines = [f"def {hook}({names}):", f"    if retired: return forward({names})", "    at = 0", "    try:"]
         for number, implementation in enumerate(found):
             lines += [f"        at = {number}", f"        call_{number}({implementation.passed})"]
-        lines += ["    except (Exception, SystemExit) as error:", f"        failed(at, error, {packed})"]
+        lines += ["    except BaseException as error:", f"        failed(at, error, {packed})"]
         scope: dict[str, Any] = {f"call_{n}": implementation.function for n, implementation in enumerate(found)}
         # A loop that still holds this function after a plugin was switched off must not call that plugin.
         scope["retired"], scope["forward"] = False, lambda *arguments: self._forward(hook, arguments)
@@ -295,7 +297,7 @@ class HookCalls:
                     except BaseException as error:
                         failure = error
                         raise
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
                 if error is failure:
                     raise
                 own = self._noted(hook, wrapper.plugin, error, arguments)
@@ -322,12 +324,18 @@ class HookCalls:
 
     def _failed(self, hook: str, plugin: ActivePlugin, error: BaseException, arguments: tuple[Any, ...]) -> None:
         """Raise for an essential plugin; switch an observer off."""
+        if isinstance(error, _PASSING):  # this is not the doing of the plugin, but it may be what took so long
+            if isinstance(error, KeyboardInterrupt) and hook != "run_experiment_loop":
+                add_note(error, f"interrupted in hook {hook!r} of plugin {plugin.name!r} ({_owner(plugin)})")
+            raise error
+        if plugin.essential and isinstance(error, HookError) and _is_of(error, hook, plugin):
+            raise error  # it came from a run that this hook started, and says all there is to say
         if plugin.essential:
             message = f"hook {hook!r} of plugin {plugin.name!r} raised {describe(error)}"
             address = {**_where(hook, arguments), "distribution": plugin.distribution, "plugin": plugin.name}
             raise HookError(message, **address, hook=hook) from error
         text = (
-            f"plugin {plugin.name!r} ({plugin.distribution or 'local'}) was switched off for the rest of the run: "
+            f"plugin {plugin.name!r} ({_owner(plugin)}) was switched off for the rest of the run: "
             f"its hook {hook!r} raised {describe(error)}"
         )
         with self._lock:
@@ -336,6 +344,14 @@ class HookCalls:
             self._off.add(plugin.name)
             self.notes.append(Note("switched-off", text, plugin.name))
             self._compile()
+
+
+def _is_of(error: HookError, hook: str, plugin: ActivePlugin) -> bool:
+    return (error.address.get("hook"), error.address.get("plugin")) == (hook, plugin.name)
+
+
+def _owner(plugin: ActivePlugin) -> str:
+    return plugin.distribution or "local"
 
 
 def _unneeded(entry: ActivePlugin, experiment: Any) -> frozenset[str]:
@@ -359,33 +375,6 @@ def _unneeded(entry: ActivePlugin, experiment: Any) -> frozenset[str]:
         message = f"unneeded_hooks of plugin {entry.name!r} names {', '.join(wrong)}; it may name: {', '.join(sorted(LEFT_OUT))}"
         raise PluginError(message, **address)
     return found
-
-
-def _checked(hook: str, arguments: tuple[Any, ...], answer: Any) -> Any:
-    """The answer of a hook.
-
-    Raises:
-        TypeError: It is not what the hook is to return; treated like any other failure of the plugin.
-
-    """
-    expected = None
-    if answer is not None and hook in _MAPPINGS and not isinstance(answer, Mapping):
-        expected = "a mapping"
-    if hook == "load_replicate" and answer is not None and answer is not NotImplemented:
-        number = answer.replicate if isinstance(answer, ReplicateOutcome) else None
-        expected = None if number == arguments[1] else f"the outcome of replicate {arguments[1]}"
-    if hook == "store_asset" and answer is not None and answer is not NotImplemented and not isinstance(answer, str):
-        expected = "a name or a URI"
-    if hook == "cache_store" and answer is not None and answer is not NotImplemented:
-        is_store = all(callable(getattr(answer, method, None)) for method in ("read", "write"))
-        expected = None if is_store else "a store with read(name) and write(name, content)"
-    if expected is not None:
-        found = f"{type(answer).__qualname__} {answer!r}"
-        if isinstance(answer, ReplicateOutcome):
-            found = f"that of replicate {answer.replicate}"
-        message = f"it must return {expected} or None, found {found}"
-        raise TypeError(message)
-    return answer
 
 
 def _where(hook: str, arguments: tuple[Any, ...]) -> dict[str, Any]:

@@ -195,15 +195,10 @@ def _composed(wired: WiredStep, hooks: HookCalls, experiment: Any) -> Callable[[
     attempt = call = attempts.call
     is_single = True
     # The innermost is asked first, because each gets what it is to be put around.
-    for plugin, wrapper in reversed(list(hooks.wrappers())):
+    for wrapper in reversed(list(hooks.wrappers())):
         found = wrapper(experiment, wired.step, call)
         if found is None:
             continue
-        if not callable(found):
-            message = (
-                f"wrap_step of plugin {plugin.name!r} must return a callable or None, found {type(found).__qualname__}"
-            )
-            raise PluginError(message, plugin=plugin.name, hook="wrap_step", step=wired.name)
         call = found
         if getattr(found, "single_attempt", False) is not True:
             is_single = False

@@ -15,11 +15,12 @@ from crystallize_core.engine.session import Session
 from crystallize_core.errors import CrystallizeError, NotSendableError, RunError, StepError, WorkerError, describe
 from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 from crystallize_core.pickling import MainByValue, dumped_by_value
+from crystallize_core.stack.attached import Stack
 from crystallize_core.stack.files import reload_files, shipped_files
 from crystallize_core.stack.overrides import overrides, take_over
 from crystallize_core.stack.parity import Parity, refuse_another_stack, refuse_other_options
 
-__all__ = ["ReplicateFunction"]
+__all__ = ["ReplicateFunction", "unreadable"]
 
 _sessions: dict[str, Session] = {}
 """The sessions that this worker has rebuilt, by the digest of what it was sent; the last few."""
@@ -165,6 +166,18 @@ def _what_is_stuck(experiment: Any, error: Exception) -> str:
         f"this experiment cannot be sent to another process:{listed}\n  define functions at the top level of a "
         f"module, make what cannot be sent in the worker with resource_factory(...), or use the thread executor"
     )
+
+
+def unreadable(stack: Stack) -> list[str]:
+    """The plugins that can be pickled and not read back, in words; to be asked where a worker could not be made."""
+    found = []
+    for entry in stack:
+        try:
+            pickle.loads(_dumps(entry.plugin))  # noqa: S301 - our own bytes, made in the same line
+        except Exception as error:  # noqa: BLE001 - foreign objects may raise anything
+            owner = entry.distribution or entry.origin
+            found.append(f"plugin {entry.name!r} ({owner}) cannot be read back from its pickle: {describe(error)}")
+    return found
 
 
 def _rebuilt(recipe: bytes) -> ReplicateFunction:

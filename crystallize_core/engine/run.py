@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import secrets
 import sys
@@ -13,7 +14,8 @@ from crystallize_core.artifact import ArtifactList, CellArtifact
 from crystallize_core.cache import Caching
 from crystallize_core.context import BASELINE_CONDITION, Event
 from crystallize_core.engine.collect import Collector
-from crystallize_core.engine.replicates import ReplicateFunction
+from crystallize_core.engine.nesting import refuse_nested
+from crystallize_core.engine.replicates import ReplicateFunction, unreadable
 from crystallize_core.engine.session import Provenance, Session
 from crystallize_core.engine.timing import kept
 from crystallize_core.errors import (
@@ -21,7 +23,9 @@ from crystallize_core.errors import (
     DefinitionError,
     ExecutorError,
     HookError,
+    RunInterrupted,
     VerifierError,
+    WorkerError,
     did_you_mean,
 )
 from crystallize_core.fingerprint import content_digest
@@ -67,6 +71,7 @@ class Run:
         caching: Caching | None = None,
         run_id: str | None = None,
     ) -> None:
+        refuse_nested(experiment, _INSIDE, Run.finish.__code__)
         self.experiment = experiment
         self._lock = lock_of(experiment.stack)
         executor = experiment.stack.executor
@@ -77,9 +82,7 @@ class Run:
             replicates=experiment.replicates,
             conditions=names,
             started=time.time(),
-            concurrency=getattr(executor.plugin, "concurrency", None) or "process"
-            if executor is not None
-            else "serial",
+            concurrency="serial" if executor is None else executor.concurrency or "process",
             step_workers=_step_workers(executor, experiment.replicates),
             trial=trial,
         )
@@ -115,7 +118,7 @@ class Run:
             for number in range(self.info.replicates):
                 known = hooks.first("load_replicate", self.experiment, number)
                 if known is not None:
-                    self._take(known[1], known[0].name, "load_replicate")
+                    self._take(known[1], known[0], "load_replicate")
 
     def execute(self) -> None:
         """Run the replicates with the stack's executor, or one after the other."""
@@ -126,7 +129,7 @@ class Run:
         if found is None:  # it had reasons to pass
             self._plain_loop()
             return
-        self._deliver_all(found[1], found[0].name)
+        self._deliver_all(found[1], found[0])
 
     def _loop(self) -> tuple[Any, Any] | None:
         """The answer of the executor with its plugin; what it raises on purpose is raised as it is."""
@@ -137,6 +140,9 @@ class Run:
             if not isinstance(cause, CrystallizeError):
                 raise
             cause.address = {**error.address, **cause.address}
+            if isinstance(cause, WorkerError):
+                for text in unreadable(self.experiment.stack):
+                    cause.add_note(text)
             raise cause from cause.__cause__
 
     def _plain_loop(self) -> None:
@@ -161,25 +167,28 @@ class Run:
                 return
             await self.replicate_fn.arun(number)
 
-    def _deliver_all(self, outcomes: Any, executor: str) -> None:
+    def _deliver_all(self, outcomes: Any, executor: ActivePlugin) -> None:
         """Take what an executor returned; what it delivered on the way is known already."""
+        hook = "run_experiment_loop"
+        address = {"distribution": executor.distribution, "plugin": executor.name, "hook": hook}
         if not isinstance(outcomes, Sequence):
-            message = f"executor {executor!r} must return a list of outcomes, found {type(outcomes).__qualname__}"
-            raise ExecutorError(message, plugin=executor, hook="run_experiment_loop")
+            message = f"executor {executor.name!r} must return a list of outcomes, found {type(outcomes).__qualname__}"
+            raise ExecutorError(message, **address)
         for outcome in outcomes:
             if outcome is not None:
-                self._take(outcome, executor, "run_experiment_loop")
+                self._take(outcome, executor, hook)
         missing = self.collector.pending
         if missing and not self.collector.stopped:
             shown = ", ".join(map(str, missing[:10])) + (", …" if len(missing) > 10 else "")  # noqa: PLR2004 - one line
-            message = f"executor {executor!r} lost {len(missing)} of {self.info.replicates} replicates: {shown}"
-            raise ExecutorError(message, plugin=executor, hook="run_experiment_loop")
+            message = f"executor {executor.name!r} lost {len(missing)} of {self.info.replicates} replicates: {shown}"
+            raise ExecutorError(message, **address)
 
-    def _take(self, outcome: Any, plugin: str, hook: str) -> None:
+    def _take(self, outcome: Any, plugin: ActivePlugin, hook: str) -> None:
         try:
             self.collector.deliver(outcome)
         except ExecutorError as error:
-            error.address |= {"plugin": plugin, "hook": hook}
+            owner = {} if plugin.distribution is None else {"distribution": plugin.distribution}
+            error.address |= {**owner, "plugin": plugin.name, "hook": hook}
             raise
 
     # Finishing ----------------------------------------------------------------------------------------
@@ -192,6 +201,7 @@ class Run:
 
         Raises:
             CrystallizeError: An essential plugin failed in the coordinator; `error.result` is the result.
+            RunInterrupted: Ctrl-C, while a plugin was at work on the end of the run.
 
         """
         collector, hooks = self.collector, self.session.hooks
@@ -200,22 +210,30 @@ class Run:
         notes = [*collector.notes, *self.session.close(), *self._skipped()]
         self.experiment.pipeline.tidy_cache()
         self.metrics.hypotheses.extend(self._verify(hypothesis) for hypothesis in self.experiment.hypotheses)
-        described, errors = hooks.answers("describe_run", self.experiment)
+        interruptions: list[KeyboardInterrupt] = []
+        described: list[tuple[ActivePlugin, Any]] = []
+        errors: list[HookError] = []
+        with _held_back(interruptions):
+            described, errors = hooks.answers("describe_run", self.experiment)
+        ended_early = self._ended_early(failure) or bool(interruptions)
         result = Result(
             metrics=self.metrics,
-            run=self._record(notes, described, interrupted=self._ended_early(failure)),
+            run=self._record(notes, described, interrupted=ended_early),
             errors=dict(collector.errors),
             artifacts=ArtifactList(CellArtifact(*found) for found in collector.artifacts),
             provenance=collector.provenance,
             seeds=collector.seeds,
         )
-        errors += hooks.call_each("after_run", self.experiment, result)
-        finished = Event("run.finished", {"errors": len(result.errors), "duration": result.run.duration})
-        errors += hooks.call_each("on_event", self.experiment, finished)
+        with _held_back(interruptions):
+            errors += hooks.call_each("after_run", self.experiment, result)
+            finished = Event("run.finished", {"errors": len(result.errors), "duration": result.run.duration})
+            errors += hooks.call_each("on_event", self.experiment, finished)
         result.run.notes[:] = _each_once([*result.run.notes, *kept(hooks.take_notes())])
         problems = [error for error in (collector.failure, *errors) if error is not None]
         if failure is not None:
             result.run.notes.extend(Note("warning", f"while the run ended: {error}") for error in problems)
+        elif interruptions:
+            raise RunInterrupted.of(interruptions[0], result) from None
         elif problems:
             for other in problems[1:]:
                 problems[0].add_note(f"and: {other}")
@@ -297,6 +315,18 @@ class Run:
         on_event: Callable[..., None] | None = self.session.hooks.on_event
         if on_event is not None:
             on_event(self.experiment, Event(name, payload))
+
+
+_INSIDE = frozenset({Run.start.__code__, Session.cell.__code__, Collector.take.__code__})
+
+
+@contextlib.contextmanager
+def _held_back(interruptions: list[KeyboardInterrupt]) -> Iterator[None]:
+    """Keep Ctrl-C until there is a result that it can take along."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        interruptions.append(error)
 
 
 def _each_once(notes: Iterable[Note]) -> list[Note]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,13 @@ class ActivePlugin:
         origin: Where it came from: `entry point`, `argument`, or the path of a local file.
         distribution, version: What it was installed with; None for a local one.
         instance_of: The plugin that it is an instance of, where it has another name; else None.
+        essential: Whether a failing hook fails the cell or the run.
+        constraint: What it says about its place.
+        is_executor: Whether it runs replicates.
+        concurrency: What the replicates of an executor share, if it says so.
+        hooks: The hooks that it implements: the function and its pluggy options, by hook.
+
+    What a plugin says about itself is read once, when its entry is made: it may be a property, which may fail.
 
     """
 
@@ -42,15 +49,18 @@ class ActivePlugin:
     distribution: str | None = None
     version: str | None = None
     instance_of: str | None = None
+    essential: bool = attrs.field(init=False)
+    constraint: Constraint = attrs.field(init=False)
+    is_executor: bool = attrs.field(init=False)
+    concurrency: str | None = attrs.field(init=False)
+    hooks: Mapping[str, tuple[Callable[..., Any], dict[str, Any]]] = attrs.field(init=False, repr=False, eq=False)
 
-    @property
-    def essential(self) -> bool:
-        """Whether a failing hook fails the cell or the run."""
+    @essential.default
+    def _is_essential(self) -> bool:
         return getattr(self.plugin, "essential", True) is not False
 
-    @property
-    def constraint(self) -> Constraint:
-        """What it says about its place."""
+    @constraint.default
+    def _constraint(self) -> Constraint:
         return Constraint(self._names("before"), self._names("after"))
 
     def _names(self, attribute: str) -> tuple[str, ...]:
@@ -61,20 +71,28 @@ class ActivePlugin:
             return tuple(value)
         return ()  # something else that happens to have this name, such as a function of a module
 
-    @property
-    def is_executor(self) -> bool:
-        """Whether it runs replicates."""
+    @is_executor.default
+    def _runs_replicates(self) -> bool:
         return is_executor(self.plugin)
+
+    @concurrency.default
+    def _shares(self) -> str | None:
+        return getattr(self.plugin, "concurrency", None) or None
+
+    @hooks.default
+    def _implemented(self) -> Mapping[str, tuple[Callable[..., Any], dict[str, Any]]]:
+        return hooks_of(self.plugin, self.name)
 
 
 @attrs.frozen
 class Skipped:
-    """A plugin that is installed and not used: which, and why."""
+    """A plugin that is installed and not used: which, why, and where it was found."""
 
     name: str
     distribution: str | None
     reason: str
     error: BaseException | None = attrs.field(default=None, eq=False)
+    place: str | None = attrs.field(default=None, eq=False)
 
 
 class Stack:
@@ -187,7 +205,8 @@ class Stack:
             is_module = isinstance(entry.plugin, ModuleType)
             plugin = entry.plugin.__name__ if is_module else entry.plugin
             is_named = not is_module and "plugin_name" in getattr(plugin, "__dict__", {})
-            recipe.append((is_module, is_named, attrs.astuple(attrs.evolve(entry, plugin=plugin), recurse=False)))
+            rest = entry.origin, entry.distribution, entry.version, entry.instance_of
+            recipe.append((is_module, is_named, (entry.name, plugin, *rest)))
         return _rebuilt, (recipe, self.disabled)
 
 
@@ -222,13 +241,11 @@ def constraints(plugins: Sequence[ActivePlugin]) -> dict[str, Constraint]:
 
 def _rebuilt(recipe: list[tuple[bool, bool, tuple[Any, ...]]], disabled: frozenset[str] = frozenset()) -> Stack:
     plugins = []
-    for is_module, is_named, fields in recipe:
-        entry = ActivePlugin(*fields)
-        if is_module:
-            entry = attrs.evolve(entry, plugin=importlib.import_module(entry.plugin))
-        elif is_named:
-            give_name(entry.plugin, entry.name)  # not every class pickles what is no field of it
-        plugins.append(entry)
+    for is_module, is_named, (name, plugin, *rest) in recipe:
+        found = importlib.import_module(plugin) if is_module else plugin
+        if is_named:
+            give_name(found, name)  # not every class pickles what is no field of it
+        plugins.append(ActivePlugin(name, found, *rest))
     return Stack(plugins, disabled=disabled)
 
 
@@ -241,9 +258,8 @@ class _Registered:
 
     def __init__(self, entry: ActivePlugin) -> None:
         self.entry = entry
-        found = hooks_of(entry.plugin, entry.name)
-        self.hook_options = {hook: options for hook, (_, options) in found.items()}
-        self.__dict__.update({hook: function for hook, (function, _) in found.items()})
+        self.hook_options = {hook: options for hook, (_, options) in entry.hooks.items()}
+        self.__dict__.update({hook: function for hook, (function, _) in entry.hooks.items()})
 
     def __dir__(self) -> list[str]:
         return list(self.hook_options)

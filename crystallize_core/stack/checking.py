@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
-from collections.abc import Callable
-from types import ModuleType
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import FunctionType, ModuleType
+from typing import Any, Final
 
 from crystallize_core.errors import PluginError, did_you_mean
 from crystallize_core.hookspecs import ANSWERING, HOOKS, PROJECT
@@ -31,14 +32,15 @@ def hooks_of(plugin: object, name: str) -> dict[str, tuple[Callable[..., Any], d
         raise PluginError(message, plugin=name)
     found: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {}
     problems: list[str] = []
-    for hook, function, options in _marked(plugin):
+    own = _static(plugin)
+    for hook, function, options in _marked(plugin, own):
         if hook not in HOOKS:
             problems.append(f"unknown hook {hook!r}; {did_you_mean(hook, HOOKS, listing='the hooks are')}")
         else:
             found[hook] = function, options
             problems += _wrong_wrapper(hook, options)
     if isinstance(plugin, BasePlugin):
-        found |= {hook: pair for hook, pair in _overridden(plugin).items() if hook not in found}
+        found |= {hook: pair for hook, pair in _overridden(plugin, own).items() if hook not in found}
         problems += _misspelt(plugin)
     for hook, (function, _) in found.items():
         problems += _wrong_signature(hook, function)
@@ -50,25 +52,39 @@ def hooks_of(plugin: object, name: str) -> dict[str, tuple[Callable[..., Any], d
     return {hook: found[hook] for hook in HOOKS if hook in found}
 
 
-def _marked(plugin: object) -> list[tuple[str, Callable[..., Any], dict[str, Any]]]:
+def _marked(plugin: object, own: Mapping[str, Any]) -> list[tuple[str, Callable[..., Any], dict[str, Any]]]:
     """The functions and methods that carry the mark of `@hookimpl`; properties are not run."""
-    names = vars(plugin) if isinstance(plugin, ModuleType) else dir(plugin)
     found = []
-    for attribute in sorted(names):
-        static = inspect.getattr_static(plugin, attribute, None)
+    for attribute, static in sorted(own.items()):
         options = getattr(getattr(static, "__func__", static), _MARK, None)
         if isinstance(options, dict):
             found.append((options.get("specname") or attribute, getattr(plugin, attribute), options))
     return found
 
 
-def _overridden(plugin: BasePlugin) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
-    found = {}
-    for hook in HOOKS:
-        own = inspect.getattr_static(type(plugin), hook, None)
-        if own is not inspect.getattr_static(BasePlugin, hook) and callable(getattr(plugin, hook)):
-            found[hook] = getattr(plugin, hook), _default_options()
-    return found
+def _static(plugin: object) -> dict[str, Any]:
+    """What a plugin has of its own, by name, without asking it: its `__dir__`, metaclass and descriptors may do anything.
+
+    What `BasePlugin` and `object` have is left out where it is not overridden.
+    """
+    if isinstance(plugin, ModuleType):
+        return dict(vars(plugin))
+    found: dict[str, Any] = {}
+    for kind in reversed(type.__getattribute__(type(plugin), "__mro__")):
+        found.update(type.__getattribute__(kind, "__dict__"))
+    with contextlib.suppress(AttributeError):  # no dictionary, but slots
+        found.update(object.__getattribute__(plugin, "__dict__"))
+    return {name: value for name, value in found.items() if name not in _COMMON or _COMMON[name] is not value}
+
+
+_COMMON: Final = {**vars(object), **vars(BasePlugin)}
+_UNUSUAL: Final = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_SIGNATURES: Final = {name: inspect.signature(hook) for name, hook in HOOKS.items()}
+
+
+def _overridden(plugin: BasePlugin, own: Mapping[str, Any]) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
+    found = {hook: getattr(plugin, hook) for hook in HOOKS if hook in own}
+    return {hook: (function, _default_options()) for hook, function in found.items() if callable(function)}
 
 
 def _default_options() -> dict[str, Any]:
@@ -102,11 +118,21 @@ def _wrong_wrapper(hook: str, options: dict[str, Any]) -> list[str]:
 
 
 def _wrong_signature(hook: str, function: Callable[..., Any]) -> list[str]:
+    if _is_plain(hook, function):
+        return []
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         return [f"hook {hook!r} is `async def`; hooks are plain functions"]
-    known = list(inspect.signature(HOOKS[hook]).parameters)
+    known = list(_SIGNATURES[hook].parameters)
     problems = []
+    own: str | None = None
     for parameter in inspect.signature(function).parameters.values():
+        if parameter.name not in known:
+            own = own or parameter.name
+        elif own is not None and parameter.kind is parameter.POSITIONAL_ONLY:
+            problems.append(
+                f"hook {hook!r} takes {parameter.name!r} by position only, behind {own!r}, which is none of its "
+                f"arguments; put {own!r} last"
+            )
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             problems.append(
                 f"hook {hook!r} takes {parameter}; name the arguments that it needs: {', '.join(known) or 'none'}"
@@ -118,12 +144,23 @@ def _wrong_signature(hook: str, function: Callable[..., Any]) -> list[str]:
     return problems
 
 
+def _is_plain(hook: str, function: Callable[..., Any]) -> bool:
+    """Whether it takes arguments of the hook and nothing else, as most do; what is left takes longer to look at."""
+    bare = getattr(function, "__func__", function)
+    if type(bare) is not FunctionType or bare.__dict__.keys() & {"__wrapped__", "__signature__"}:
+        return False
+    code = bare.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    taken = names if bare is function else names[1:]
+    return not code.co_flags & _UNUSUAL and _SIGNATURES[hook].parameters.keys() >= set(taken)
+
+
 def is_executor(plugin: object) -> bool:
     """Whether it runs replicates: it implements `run_experiment_loop`."""
     if isinstance(plugin, BasePlugin):
         own = inspect.getattr_static(type(plugin), "run_experiment_loop")
         return own is not inspect.getattr_static(BasePlugin, "run_experiment_loop")
-    return any(hook == "run_experiment_loop" for hook, _, _ in _marked(plugin))
+    return any(hook == "run_experiment_loop" for hook, _, _ in _marked(plugin, _static(plugin)))
 
 
 def plugin_name(plugin: object) -> tuple[str, bool]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import attrs
 
 from crystallize_core.errors import PluginError, describe
+from crystallize_core.stack.bounds import bounds, unmet
+from crystallize_core.stack.reading import Damaged, distribution_name, distribution_version, groups, normalized
+from crystallize_core.version import version
 
 __all__ = ["EXECUTORS", "PLUGINS", "STACKS", "Installed", "installed", "normalized"]
 
@@ -17,7 +21,8 @@ EXECUTORS: Final = "crystallize.executors"
 STACKS: Final = "crystallize.stacks"
 STEPS: Final = "crystallize.steps"
 COMMANDS: Final = "crystallize.commands"
-_ON_CORE: Final = re.compile(r"crystallize[-_.]core\s*\(?([^;)\[]*)", re.IGNORECASE)
+
+_NAME: Final = re.compile(r"\w[\w.-]*")
 
 
 @attrs.frozen
@@ -38,73 +43,89 @@ class Installed:
     version: str
     entry_point: Any = attrs.field(repr=False, eq=False)
 
+    @property
+    def place(self) -> str | None:
+        """The folder with the metadata of the distribution, where there is one."""
+        path = getattr(self.entry_point.dist, "_path", None)
+        return None if path is None else str(path)
+
     def load(self) -> Any:
         """Import what it refers to.
 
         Raises:
-            PluginError: The import failed in whatever way, `SystemExit` included.
+            PluginError: It must not be imported, or the import failed in whatever way, `SystemExit` included.
 
         """
+        self._check()
         try:
             return self.entry_point.load()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             message = f"plugin {self.name!r} ({self.value}) cannot be imported: {describe(error)}"
-            raise PluginError(message, distribution=f"{self.distribution} {self.version}", plugin=self.name) from error
+            raise self._refused(message) from error
+
+    def _check(self) -> None:
+        """Refuse before anything is imported what cannot work."""
+        if isinstance(self.entry_point, Damaged):
+            problem = "not text in UTF-8" if isinstance(self.entry_point.error, UnicodeDecodeError) else "malformed"
+            message = (
+                f"{self.value} of {self.distribution} is {problem}, so that its plugins are not known; install it anew"
+            )
+            raise self._refused(message) from self.entry_point.error
+        if not _NAME.fullmatch(self.name) or self.name.endswith(".py"):
+            message = (
+                f"plugin name {self.name!r} cannot be used: expected letters, digits, '_', '-' and '.', and no path"
+            )
+            raise self._refused(message)
+        if self._unmet is not None:
+            message = f"plugin {self.name!r} needs {self._unmet}, and {version()} is here: pip install --upgrade '{self._unmet}'"
+            raise self._refused(message)
+
+    @functools.cached_property
+    def _unmet(self) -> str | None:
+        """The requirement on the core that is not met."""
+        return unmet(_requirements(self.entry_point.dist), version())
+
+    def _refused(self, message: str) -> PluginError:
+        return PluginError(message, distribution=f"{self.distribution} {self.version}", plugin=self.name)
 
     def bound_on_core(self) -> str:
         """What its distribution says that it needs of crystallize-core, such as `>=0.3,<1`; empty if nothing."""
-        try:
-            needed = list(self.entry_point.dist.requires or ())
-        except Exception:  # noqa: BLE001 - broken metadata of a stranger must not stop us
-            return ""
-        found = [_ON_CORE.match(text) for text in needed]
-        return next((match[1].replace(" ", "") for match in found if match is not None), "")
+        return next(iter(bounds(_requirements(self.entry_point.dist))), "")
 
 
 def installed(group: str) -> list[Installed]:
     """The entry points of a group, sorted by name and distribution, not by the order of the file system."""
+    points = groups()
+    if not _listed or _listed[0][0] is not points:
+        _listed[:] = [(points, {})]
+    by_group = _listed[0][1]
+    if group not in by_group:
+        by_group[group] = _items(points.get(group, ()))
+    return list(by_group[group])
+
+
+_listed: list[tuple[Mapping[str, Any], dict[str, list[Installed]]]] = []
+"""What was read last, and the lists that were made of it."""
+
+
+def _items(points: Iterable[Any]) -> list[Installed]:
     found: dict[tuple[str, str, str], Installed] = {}
-    for entry_point in _entry_points(group):
+    for entry_point in points:
         distribution = entry_point.dist
-        name, version = ("?", "?") if distribution is None else (_name(distribution), _version(distribution))
-        item = Installed(entry_point.name, entry_point.value, name, version, entry_point)
+        owner = (
+            ("?", "?")
+            if distribution is None
+            else (distribution_name(distribution), distribution_version(distribution))
+        )
+        item = Installed(entry_point.name, entry_point.value, *owner, entry_point)
         found.setdefault((item.name, item.distribution, item.value), item)  # a path that is listed twice
     return [found[key] for key in sorted(found)]
 
 
-def _entry_points(group: str) -> Iterable[Any]:
-    from importlib_metadata import distributions, entry_points  # noqa: PLC0415 - only where something is looked for
-
+def _requirements(distribution: Any) -> list[str]:
     try:
-        return list(entry_points(group=group))
-    except Exception:  # noqa: BLE001 - one distribution with a damaged file must not hide all others
-        first = {
-            normalized(_name(found)): found for found in reversed(list(distributions()))
-        }  # the first on the path wins
-        return [point for distribution in first.values() for point in _of_one(distribution, group)]
-
-
-def _of_one(distribution: Any, group: str) -> list[Any]:
-    try:
-        return list(distribution.entry_points.select(group=group))
-    except Exception:  # noqa: BLE001 - as above
+        return list(distribution.requires or ())
+    except Exception:  # noqa: BLE001 - broken metadata of a stranger is no reason to refuse its plugin
         return []
-
-
-def normalized(name: str) -> str:
-    """The name of a distribution as package indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _name(distribution: Any) -> str:
-    try:
-        return str(distribution.metadata["Name"])
-    except Exception:  # noqa: BLE001 - broken metadata of a stranger must not stop us
-        return "?"
-
-
-def _version(distribution: Any) -> str:
-    try:
-        return str(distribution.version)
-    except Exception:  # noqa: BLE001 - as above
-        return "?"

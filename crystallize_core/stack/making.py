@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from crystallize_core.errors import ConfigurationError, PluginError, describe
+from crystallize_core.errors import ConfigurationError, PluginError, describe, listed
 from crystallize_core.hookspecs import PROJECT
 from crystallize_core.plugin import BasePlugin
 from crystallize_core.stack.assigned import Assigned, with_texts
@@ -84,9 +84,11 @@ class Order:
         options, wrong = with_texts(loaded, self.name, self.options, self.texts, self.trace)
         places = self._places()
         if wrong:
-            lines = [line for listed in wrong.values() for line in listed]
+            lines = [line for found in wrong.values() for line in found]
             lines += problems(loaded, options, where=where, places=places, known=wrong)
-            raise ConfigurationError("\n  ".join([f"{where}: {len(lines)} problems"] * (len(lines) > 1) + lines))
+            raise ConfigurationError(
+                "\n  ".join([f"{where}: {len(lines)} problems"] * (len(lines) > 1) + listed(lines))
+            )
         if options or (self.asked and problems(loaded, {}, where=where)):
             return build(loaded, options, where=where, places=places)
         try:
@@ -96,7 +98,9 @@ class Order:
             if getattr(autoload, "__func__", None) is not BasePlugin.autoload.__func__:  # type: ignore[attr-defined]
                 self._made_by_others(f"{loaded.__qualname__}.autoload()")
             return autoload()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             message = f"plugin {self.name!r} cannot be made: {describe(error)}"
             raise PluginError(message, plugin=self.name) from error
 

@@ -10,6 +10,10 @@ from crystallize_core.stack.attached import Skipped
 __all__ = ["PluginWarning", "SettingWarning", "tell"]
 
 
+_told: set[tuple[str, str | None]] = set()
+"""What was told of plugins that are skipped, and where these were found."""
+
+
 class PluginWarning(UserWarning):
     """An installed plugin could not be used and was skipped; the message says which and why."""
 
@@ -19,7 +23,7 @@ class SettingWarning(UserWarning):
 
 
 def tell(skipped: Iterable[Skipped], idle: Iterable[str]) -> None:
-    """Warn of what is broken and of what has no effect; what was left out on purpose is not told.
+    """Warn of what is broken, once in a process, and of what has no effect; what was left out on purpose is not told.
 
     Args:
         skipped: What is not used.
@@ -29,6 +33,8 @@ def tell(skipped: Iterable[Skipped], idle: Iterable[str]) -> None:
     for one in skipped:
         if one.error is not None:
             text = f"installed plugin {one.name!r} of {one.distribution} is skipped: {one.reason}"
-            warn_caller(text, PluginWarning)
+            if (text, one.place) not in _told:  # a stack is made for every experiment
+                warn_caller(text, PluginWarning)
+                _told.add((text, one.place))
     for text in idle:
         warn_caller(text, SettingWarning)

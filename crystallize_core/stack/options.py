@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from crystallize_core.errors import ConfigurationError, describe, did_you_mean
+from crystallize_core.errors import MOST_LISTED, ConfigurationError, describe, did_you_mean, listed
 from crystallize_core.stack.convert import (
     Conversion,
     Problem,
@@ -140,7 +140,7 @@ def error_of(where: str, found: list[Problem]) -> ConfigurationError:
     lines = [str(problem) for problem in found]
     if len(lines) == 1:
         return ConfigurationError(lines[0])
-    return ConfigurationError("\n  ".join([f"{where}: {len(lines)} problems", *lines]))
+    return ConfigurationError("\n  ".join([f"{where}: {len(lines)} problems", *listed(lines)]))
 
 
 def _made(plugin_class: type, values: Any, where: str, *, secret: bool) -> tuple[object, list[Problem]]:
@@ -187,10 +187,12 @@ def _read(plugin_class: type, values: Any, where: str, *, dry: bool, secret: boo
             found[name] = conversion.found
         else:
             given[name] = value
-    for key in values:
-        if key not in options:
-            hint = did_you_mean(str(key), options) if options else f"{plugin_class.__name__} has no options"
-            found.setdefault(str(key), []).append(Problem(as_path(where, key), "unknown option", hint=hint))
+    unknown = [key for key in values if key not in options]
+    for place, key in enumerate(unknown):
+        hint = "" if options else f"{plugin_class.__name__} has no options"
+        if options and place < MOST_LISTED:  # looking for what is alike takes long
+            hint = did_you_mean(str(key), options)
+        found.setdefault(str(key), []).append(Problem(as_path(where, key), "unknown option", hint=hint))
     return given, found
 
 

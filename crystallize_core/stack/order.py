@@ -201,7 +201,9 @@ def _earliest_first(names: Sequence[str], earlier: _Earlier) -> list[str]:
             f"these plugins cannot be ordered, because each must come before the next: {circle}; "
             f"change before/after of one of them, or leave one out with disable = [...]"
         )
-        raise PluginOrderError(message) from error
+        refused = PluginOrderError(message)
+        refused.names = tuple(error.args[1])  # type: ignore[attr-defined]  # of those in the circle
+        raise refused from error
     place = {name: at for at, name in enumerate(names)}
     ready, found = list(sorter.get_ready()), []
     while ready:

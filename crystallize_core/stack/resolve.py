@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from crystallize_core.errors import ConfigurationError, PluginError, StackError, did_you_mean
+from crystallize_core.errors import listed as all_listed
 from crystallize_core.stack import discovery
 from crystallize_core.stack.allowing import NOT_ALLOWED, Allowance, Shelf
 from crystallize_core.stack.assigned import Assignments, with_texts
@@ -18,6 +19,7 @@ from crystallize_core.stack.config import Environment, StackConfig, from_environ
 from crystallize_core.stack.contract import warn_of_deprecated
 from crystallize_core.stack.discovery import Installed
 from crystallize_core.stack.files import load_file
+from crystallize_core.stack.foreign import watched
 from crystallize_core.stack.instances import Listed, is_path, listed
 from crystallize_core.stack.layers import effective, owners
 from crystallize_core.stack.locked import guard_of
@@ -27,6 +29,7 @@ from crystallize_core.stack.notices import tell
 from crystallize_core.stack.origins import Origin
 from crystallize_core.stack.overrides import overrides
 from crystallize_core.stack.passed import passed_plugins
+from crystallize_core.stack.together import put_together
 
 __all__ = ["Survey", "outline", "resolve", "survey"]
 
@@ -188,7 +191,7 @@ class _Resolver:
         """
         plugins, passed = self._everything(given, executor)
         self.refuse_problems()
-        stack = Stack(plugins, self.skipped, self.config.disable, self.config)
+        stack = self._put_together(plugins)
         self._report(stack, passed, executor)
         return stack
 
@@ -201,14 +204,17 @@ class _Resolver:
         """
         if self.problems:
             where = self.config.source or "the stack"
-            message = f"{where}:" + "".join(f"\n  {problem}" for problem in self.problems)
+            message = f"{where}:" + "".join(f"\n  {line}" for line in all_listed(self.problems))
             raise ConfigurationError(message) from (self.refused and self.refused.__cause__)
+
+    def _put_together(self, plugins: list[ActivePlugin]) -> Stack:
+        return put_together(plugins, self.skipped, self.config, strict=self.environment.strict)
 
     def survey(self) -> Survey:
         """What the stack would be made of."""
         plugins, _ = self._everything([], None)
         try:
-            plugins = list(Stack(plugins).plugins)
+            plugins = list(self._put_together(plugins).plugins)
         except StackError as error:
             self.problems.append(str(error))
         idle = (*self.idle, *self.texts.idle(())) if not self.problems else ()
@@ -260,9 +266,9 @@ class _Resolver:
             elif entry.name in taken:
                 continue
             elif {entry.name, entry.text} & {*self.config.disable}:
-                self.unread |= is_path(entry.plugin)
+                self.unread |= is_path(entry.plugin) and not everything
                 self.skipped.append(Skipped(entry.name, owners(candidates), "disabled"))
-            elif is_path(entry.plugin):
+            elif is_path(entry.plugin) and not everything:
                 found += self._local(entry, taken)
             elif candidates is not None:
                 found += self._entry_point(entry, candidates, optional=everything)
@@ -286,18 +292,21 @@ class _Resolver:
                     f"plugin name {name!r} is shipped by {owners(candidates)}; uninstall one, or disable = [{name!r}]"
                 )
                 raise PluginError(message, plugin=name)
+            instance_of = None if entry.alias is None else entry.plugin
             order = self._order(entry, name, more or {}, asked=not optional, needs=item.bound_on_core)
-            plugin = order.made(item.load())
+            with watched(name, item.value, owners(candidates)):
+                plugin = order.made(item.load())
+                found = ActivePlugin(name, plugin, "entry point", item.distribution, item.version, instance_of)
         except ConfigurationError as error:
             self._refuse(error)
             return []
         except StackError as error:
             if len(candidates) == 1:
                 error.address = {"distribution": owners(candidates), **error.address}
-            self._broken(name, owners(candidates), error, asked=not optional or self.environment.strict)
+            asked = not optional or self.environment.strict
+            self._broken(name, owners(candidates), error, asked=asked, place=item.place)
             return []
-        instance_of = None if entry.alias is None else entry.plugin
-        return [ActivePlugin(name, plugin, "entry point", item.distribution, item.version, instance_of)]
+        return [found]
 
     def _order(
         self, entry: Listed, name: str, more: Mapping[str, Any], *, asked: bool, needs: Callable[[], str] = str
@@ -308,15 +317,18 @@ class _Resolver:
     def _refuse(self, error: ConfigurationError) -> None:
         """Keep what is wrong with the options of one plugin, to be told together with the rest."""
         self.refused = self.refused or error
-        self.problems.append(error.message)
+        if error.message not in self.problems:  # it may be about what all of them stand on
+            self.problems.append(error.message)
 
-    def _broken(self, name: str, distribution: str | None, error: StackError, *, asked: bool) -> None:
+    def _broken(
+        self, name: str, distribution: str | None, error: StackError, *, asked: bool, place: str | None = None
+    ) -> None:
         """Keep why a plugin cannot be used; raise it where the plugin was asked for."""
         if asked and not self.goes_on:
             raise error
         if asked:
             self.problems.append(str(error))
-        self.skipped.append(Skipped(name, distribution, str(error), error))
+        self.skipped.append(Skipped(name, distribution, str(error), error, place))
 
     def _local(self, entry: Listed, taken: set[str]) -> list[ActivePlugin]:
         if self.unsound:
@@ -324,7 +336,8 @@ class _Resolver:
             return []
         path = self.config.folder / entry.plugin
         try:
-            plugins = plugins_in(load_file(path))
+            with watched(entry.name, str(path), None):
+                plugins = plugins_in(load_file(path))
         except StackError as error:
             self.unread = True
             self._broken(entry.name, None, error, asked=True)
@@ -349,7 +362,9 @@ class _Resolver:
 
     def _of_file(self, entry: Listed, name: str, own: str, plugin: Any, path: Path) -> list[ActivePlugin]:
         try:
-            made = self._order(entry, name, {}, asked=True).made(plugin)
+            with watched(name, str(path), None):
+                made = self._order(entry, name, {}, asked=True).made(plugin)
+                active = ActivePlugin(name, made, str(path), instance_of=None if entry.alias is None else own)
         except ConfigurationError as error:
             self._refuse(error)
             return []
@@ -357,7 +372,7 @@ class _Resolver:
             error.address = {"file": str(path), **error.address}
             self._broken(name, None, error, asked=True)
             return []
-        return [ActivePlugin(name, made, str(path), instance_of=None if entry.alias is None else own)]
+        return [active]
 
     def _executor(self, name: str, disabled: Iterable[str]) -> list[ActivePlugin]:
         kind, _, address = name.partition("://")

@@ -89,13 +89,26 @@ def test_a_distribution_that_is_found_twice_counts_once(site, project, monkeypat
     assert names(resolve()) == ["loud"]
 
 
-@pytest.mark.parametrize("damage", [b"[crystallize.plugins]\ngarbage\n", b"[crystallize.plugins]\nx = y:Z\xff\n"])
-def test_a_damaged_file_of_one_distribution_hides_no_other(site, project, damage):
-    """Whoever wrote an unreadable entry_points.txt, the plugins of the others are there."""
+DAMAGED = {
+    "malformed": b"[crystallize.plugins]\ngarbage\n",
+    "not text in UTF-8": b"[crystallize.plugins]\nx = y:Z\xff\n",
+}
+
+
+@pytest.mark.parametrize(("problem", "damage"), DAMAGED.items(), ids=DAMAGED)
+def test_a_damaged_file_of_one_distribution_hides_no_other(site, project, problem, damage):
+    """Whoever wrote an unreadable entry_points.txt, the plugins of the others are there, and its owner is named."""
     site.plugin("loud", LEAVES_A_TRACE.format(name="loud"))
     site.distribution("damaged")
     (site.folder / "damaged-1.0.dist-info" / "entry_points.txt").write_bytes(damage)
-    assert names(resolve()) == ["loud"]
+    with pytest.warns(PluginWarning) as caught:
+        assert names(resolve()) == ["loud"]
+    assert [str(warning.message) for warning in caught] == [
+        (
+            f"installed plugin 'damaged' of damaged 1.0 is skipped: entry_points.txt of damaged is {problem}, so that its "
+            "plugins are not known; install it anew [distribution 'damaged 1.0', plugin 'damaged']"
+        )
+    ]
 
 
 def test_a_distribution_without_metadata_is_used_all_the_same(site, project):

@@ -270,7 +270,9 @@ def test_without_policies_there_is_none():
     assert [planned.policy for planned in plan_of(experiment()).steps] == [None]
 
 
-@pytest.mark.parametrize(("answer", "found"), [(3, "int"), ("call", "str"), (NotImplemented, "NotImplementedType")])
+@pytest.mark.parametrize(
+    ("answer", "found"), [(3, "int 3"), ("call", "str 'call'"), (NotImplemented, "NotImplementedType NotImplemented")]
+)
 def test_what_is_no_callable_is_refused(answer, found):
     """With plugin, hook and step."""
 
@@ -278,9 +280,9 @@ def test_what_is_no_callable_is_refused(answer, found):
         def wrap_step(self, step, call):
             return answer
 
-    assert refused(Odd(), error=PluginError) == (
-        f"wrap_step of plugin 'odd' must return a callable or None, found {found} "
-        "[plugin 'odd', hook 'wrap_step', step 'work']"
+    assert refused(Odd(), error=HookError) == (
+        f"hook 'wrap_step' of plugin 'odd' raised TypeError: it must return a callable or None, found {found} "
+        "[experiment 'trial', step 'work', plugin 'odd', hook 'wrap_step']"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from crystallize_core.errors import DefinitionError, HookError, add_note
+from crystallize_core.errors import DefinitionError, HookError, Interruption, add_note
 
 __all__ = ["NOT_THE_STEP", "AttemptExpired", "CircuitOpenError", "StepTimeout", "expired", "take_notes"]
 
@@ -58,7 +58,7 @@ class CircuitOpenError(_WithFields, RuntimeError):
         self.step, self.retry_after = step, retry_after
 
 
-class AttemptExpired(BaseException):
+class AttemptExpired(Interruption):
     """Raised inside an attempt to end it when its time is over; it becomes a `StepTimeout` outside.
 
     Not an `Exception`, so that `except Exception` in a step does not swallow it.
