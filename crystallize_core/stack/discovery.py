@@ -79,7 +79,9 @@ class Installed:
             )
             raise self._refused(message)
         if self._unmet is not None:
-            message = f"plugin {self.name!r} needs {self._unmet}, and {version()} is here: pip install --upgrade '{self._unmet}'"
+            message = (
+                f"plugin {self.name!r} needs {self._unmet}, and {version()} is here: pip install -U '{self._unmet}'"
+            )
             raise self._refused(message)
 
     @functools.cached_property

@@ -67,15 +67,15 @@ def test_an_older_one_within_the_promise_works(site, project, newer):
     assert [p.name for p in resolve()] == ["a"]
 
 
-def test_a_newer_one_that_is_asked_for_is_refused_before_it_is_made(site, project):
-    """With the line to run, by what its distribution needs."""
+def test_a_newer_one_that_is_asked_for_is_refused_before_it_is_imported(site, project):
+    """Where its distribution says what it needs: with the line to run."""
     site.plugin("a", plugin("1.7"))
     metadata = site.folder / "x_a-1.0.dist-info" / "METADATA"
     needs = "Requires-Dist: attrs\nRequires-Dist: Crystallize_Core (>=0.7, <2) ; python_version > '3'\n"
     metadata.write_text(metadata.read_text(encoding="utf-8") + needs, encoding="utf-8")
     project.config('plugins = ["a"]')
     assert refused() == (
-        f"plugin 'a' was written for contract 1.7, and {HERE} has 1.0: pip install -U 'crystallize-core>=0.7,<2'"
+        f"plugin 'a' needs crystallize-core>=0.7,<2, and {version()} is here: pip install -U 'crystallize-core>=0.7,<2'"
     )
 
 

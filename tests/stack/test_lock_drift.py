@@ -277,13 +277,12 @@ def test_a_stack_under_a_stack_is_locked_as_well(plugins, project):
 
 
 def test_a_broken_plugin_that_nobody_named_is_locked_as_broken(plugins, project):
-    """It is skipped then and now."""
+    """It is skipped then and now, and told once."""
     plugins.plugin("broken", "raise RuntimeError('broken')\n")
     with pytest.warns(UserWarning, match="broken"):
         lock = lock_of(Project.found())
     assert lock.broken == ("broken",)
-    with pytest.warns(UserWarning, match="broken"):
-        assert differences(lock, Project.found()) == []
+    assert differences(lock, Project.found()) == []
 
 
 EXECUTOR = """
@@ -317,7 +316,9 @@ def test_a_plugin_whose_metadata_cannot_be_read_is_not_locked(plugins, project):
     project.config('plugins = ["loud"]\n')
     with pytest.raises(LockError) as caught:
         lock_of(Project.found())
-    assert str(caught.value) == ("plugin 'loud' cannot be locked: the metadata of its distribution '?' cannot be read")
+    assert str(caught.value) == (
+        "plugin 'loud' cannot be locked: the metadata of its distribution 'x-loud' cannot be read"
+    )
 
 
 def test_a_requirement_that_is_not_installed_is_not_locked(plugins, project):

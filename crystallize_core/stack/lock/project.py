@@ -185,7 +185,7 @@ def _refuse_missing(stack: Stack, also: Iterable[str], found: Mapping[str, Locke
     problems = [
         f"plugin {entry.name!r} cannot be locked: the metadata of its distribution {entry.distribution!r} cannot be read"
         for entry in stack
-        if entry.distribution is not None and normalized(entry.distribution) not in found
+        if entry.distribution is not None and (entry.version == "?" or normalized(entry.distribution) not in found)
     ]
     for text in also:
         needed = parse(text)
