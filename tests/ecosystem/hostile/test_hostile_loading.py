@@ -63,7 +63,7 @@ CASES = {
             @hookimpl
             def before_run(self): ...
         """,
-        "plugin 'hostile' cannot be used: RuntimeError: no contract",
+        f"{CANNOT_MAKE}RuntimeError: no autoload",
     ),
     # When it is looked at ---------------------------------------------------------------------------
     "has a property `essential` that raises": (
