@@ -15,14 +15,8 @@ from crystallize_core.errors import DefinitionError, did_you_mean, safe_str
 from crystallize_core.pickling import by_reference
 from crystallize_core.requirements import as_request
 from crystallize_core.signature import Signature, is_async, name_of, signature_of
-from crystallize_core.step import (
-    PipelineStep,
-    StepFactory,
-    carried_options,
-    core_option_problems,
-    left_out_version,
-    merged_options,
-)
+from crystallize_core.step import PipelineStep, StepFactory
+from crystallize_core.step_options import carried_options, core_option_problems, left_out_version, merged_options
 
 __all__ = ["CACHE_STRATEGIES", "CacheKey", "Step", "step"]
 

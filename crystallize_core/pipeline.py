@@ -15,6 +15,7 @@ from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.engine.observe import Observer
 from crystallize_core.engine.plan import Plan, compile_plan
 from crystallize_core.errors import CrystallizeError, DefinitionError, RunError, did_you_mean
+from crystallize_core.pipeline_call import refuse_idle, refuse_mixed, refuse_named
 from crystallize_core.pipeline_definition import PipelineDefinition, checked_inputs, checked_parameters
 from crystallize_core.state import CellState
 from crystallize_core.stored import loaded
@@ -142,12 +143,12 @@ class Pipeline(PipelineDefinition):
 
         """
         if data is _NOTHING:
-            self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
-            self._refuse_idle(executor)
+            refuse_mixed(self.name, ctx, rep, condition, return_provenance, experiment)
+            refuse_idle(self.name, executor)
             run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
             return self._returned(run, run.run(), debug=debug, raise_on_error=raise_on_error)
         if inputs is not None or context is not None or executor is not None or debug or resume or raise_on_error:
-            self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
+            refuse_named(self.name, inputs, context, debug, resume, raise_on_error, executor)
         output, records = drive_alone(self._work(data, ctx, verbose, progress, rep, condition, logger, experiment))
         return (output, [dict(record) for record in records]) if return_provenance else output
 
@@ -172,11 +173,11 @@ class Pipeline(PipelineDefinition):
     ) -> Any:
         """The awaitable form of `run`, on the event loop of the caller."""
         if data is _NOTHING:
-            self._refuse_mixed(ctx, rep, condition, return_provenance, experiment)
-            self._refuse_idle(executor)
+            refuse_mixed(self.name, ctx, rep, condition, return_provenance, experiment)
+            refuse_idle(self.name, executor)
             run = self._on_its_own(inputs, context, debug, resume, executor, verbose, progress, logger)
             return self._returned(run, await run.arun(), debug=debug, raise_on_error=raise_on_error)
-        self._refuse_named(inputs, context, debug, resume, raise_on_error, executor)
+        refuse_named(self.name, inputs, context, debug, resume, raise_on_error, executor)
         output, records = await adrive(self._work(data, ctx, verbose, progress, rep, condition, logger, experiment))
         return (output, [dict(record) for record in records]) if return_provenance else output
 
@@ -199,7 +200,7 @@ class Pipeline(PipelineDefinition):
             DefinitionError: The pipeline cannot run.
 
         """
-        self._refuse_idle(executor)
+        refuse_idle(self.name, executor)
         return self._on_its_own(inputs, context, False, resume, executor, False, False, None, trial=True).dry_run()  # noqa: FBT003 - it says nothing
 
     def rerun(
@@ -294,45 +295,6 @@ class Pipeline(PipelineDefinition):
 
             post_mortem(result)
         return result.raise_for_status() if raise_on_error else result
-
-    def _refuse_mixed(self, ctx: Any, rep: Any, condition: Any, provenance: Any, experiment: Any) -> None:
-        given = {
-            "ctx": ctx,
-            "rep": rep,
-            "condition": condition,
-            "return_provenance": provenance or None,
-            "experiment": experiment,
-        }
-        wrong = [name for name, value in given.items() if value is not None]
-        if wrong:
-            message = (
-                f"pipeline {self.name!r} is run without data, which does not go with {'=, '.join(wrong)}=; write "
-                f"run(data, ctx, ...), or give a run without data inputs= and context="
-            )
-            raise DefinitionError(message)
-
-    def _refuse_named(self, *values: Any) -> None:
-        names = ("inputs", "context", "debug", "resume", "raise_on_error", "executor")
-        wrong = [name for name, value in zip(names, values, strict=True) if value not in (None, False)]
-        if wrong:
-            message = (
-                f"pipeline {self.name!r} is run with data, which does not go with {'=, '.join(wrong)}=; write "
-                f"run(inputs={{'data': ...}}, ...) to give it the data by name"
-            )
-            raise DefinitionError(message)
-
-    def _refuse_idle(self, executor: Any) -> None:
-        """Refuse an executor that was asked for and would run the steps one after the other all the same."""
-        from crystallize_core.stack.resolve import resolve  # noqa: PLC0415 - as above
-
-        active = None if executor is None else resolve(executor=executor).executor
-        found = "serial" if active is None else getattr(active.plugin, "concurrency", None) or "process"
-        if active is not None and found not in ("serial", "thread", "async"):
-            message = (
-                f"executor {active.name!r} ({found}) cannot run the steps of pipeline {self.name!r} side by side; "
-                f"executor='thread' runs them in threads, executor='async' as tasks of an event loop"
-            )
-            raise DefinitionError(message)
 
     def _work(
         self,

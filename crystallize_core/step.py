@@ -7,7 +7,7 @@ function, a `PipelineStep` object or such a class: `as_step` makes one thing of 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from crystallize_core import fingerprint
@@ -15,91 +15,23 @@ from crystallize_core.errors import DefinitionError, did_you_mean
 from crystallize_core.pickling import by_reference
 from crystallize_core.signature import Signature, is_async, name_of, signature_of
 from crystallize_core.skipping import Guard, guards_of
+from crystallize_core.step_options import (
+    carried_options,
+    merged_options,
+    refuse_core_options,
+    refuse_version,
+)
 
 if TYPE_CHECKING:
     from crystallize_core.context import FrozenContext
 
 __all__ = [
-    "CORE_OPTIONS",
     "FunctionStep",
     "PipelineStep",
     "StepFactory",
     "as_step",
-    "carried_options",
-    "core_option_problems",
-    "left_out_version",
-    "merged_options",
     "pipeline_step",
 ]
-
-CORE_OPTIONS = frozenset({"condition", "execution_group", "skip_if", "tags", "version"})
-"""The step options that no plugin has to claim."""
-CARRIED = "__crystallize_options__"
-"""The attribute in which a function carries step options of its own; decorators of plugins set it."""
-
-
-def carried_options(function: Any, name: str) -> dict[str, Any]:
-    """The step options that a function carries, and those of what it wraps.
-
-    A decorator that wants to work below `@pipeline_step()` leaves a mapping in `__crystallize_options__` of the
-    function that it returns. It is found through `functools.partial` and through every `functools.wraps`.
-
-    Args:
-        function: A function or a method.
-        name: The name of the step, for the message.
-
-    Raises:
-        DefinitionError: Two of them give an option with different values.
-
-    """
-    found: dict[str, Any] = {}
-    met: list[Any] = []
-    while function is not None and not any(function is other for other in met):
-        met.append(function)
-        found = merged_options(name, found, getattr(function, CARRIED, None) or {})
-        inner = function.func if isinstance(function, functools.partial) else None
-        function = inner or getattr(function, "__wrapped__", None)
-    return found
-
-
-def merged_options(name: str, options: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """The step options of both.
-
-    Raises:
-        DefinitionError: An option is in both with different values.
-
-    """
-    merged = dict(options)
-    for option, value in more.items():
-        if option in merged and merged[option] is not value and merged[option] != value:
-            message = (
-                f"step {name!r} is given the option {option!r} twice, as {merged[option]!r} and as {value!r}; keep one"
-            )
-            raise DefinitionError(message)
-        merged.setdefault(option, value)
-    return merged
-
-
-def core_option_problems(options: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with the step options that no plugin has to claim, one sentence each."""
-    group, tags = options.get("execution_group"), options.get("tags")
-    if group is not None and (not isinstance(group, str) or not group):
-        yield f"execution_group must be a non-empty str, found {group!r}"
-    if tags is not None and (not isinstance(tags, Mapping) or not all(isinstance(key, str) for key in tags)):
-        yield f"tags must be a mapping with text as keys, found {tags!r}"
-    for what in ("condition", "skip_if"):
-        value = options.get(what)
-        if value is not None and not callable(value):
-            yield f"{what} must be a function that tells whether, found {value!r}"
-    version = options.get("version")
-    if version is not None and (not isinstance(version, str) or not version):
-        yield f"version must be a non-empty str such as 'v2', found {version!r}"
-
-
-def _check_core_options(name: str, options: Mapping[str, Any]) -> None:
-    problems = list(core_option_problems(options)) if options else []
-    if problems:
-        raise DefinitionError("\n  ".join([f"step {name!r} cannot be made:", *problems]))
 
 
 class _Option:
@@ -145,7 +77,7 @@ class PipelineStep:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if not hasattr(type(cls.version), "__get__"):  # a property is asked when the step is compared
-            _check_version(cls.version, cls.cache_strategy, cls.__name__)
+            refuse_version(cls.version, cls.cache_strategy, cls.__name__)
         if isinstance(cls.options, Mapping) and (carried := carried_options(cls.__call__, cls.__name__)):
             cls.options = merged_options(cls.__name__, cls.options, carried)
 
@@ -202,28 +134,13 @@ class PipelineStep:
         if self.version is None:
             code = ("step", self.name, fingerprint.code_digest(self.function))
         else:
-            _check_version(self.version, self.cache_strategy, self.name)
+            refuse_version(self.version, self.cache_strategy, self.name)
             code = ("step of a version", self.name, self.version)
         return fingerprint.content_digest((*code, dict(self.params)))
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{key}={value!r}" for key, value in self.params.items())
         return f"{self.name}({shown})"
-
-
-def left_out_version(version: object, strategy: object) -> str:
-    """What is wrong with a version where the cache does not look at code, in words; empty if nothing is."""
-    if version is None or (strategy != "input_hash" and not callable(strategy)):
-        return ""
-    what = "a cache key function" if callable(strategy) else "'input_hash'"
-    return f"version={version!r} stands for the code, which {what} leaves out; keep one of the two"
-
-
-def _check_version(version: object, strategy: object, name: str) -> None:
-    problem = next(core_option_problems({"version": version}), "") or left_out_version(version, strategy)
-    if problem:
-        message = f"step {name!r}: {problem}"
-        raise DefinitionError(message)
 
 
 class FunctionStep(PipelineStep):
@@ -295,7 +212,7 @@ class StepFactory:
         self.cacheable = cacheable
         self._given = dict(options)  # without those of the function, which come back with it
         self.options = merged_options(self.name, self._given, carried_options(function, self.name))
-        _check_core_options(self.name, self.options)
+        refuse_core_options(self.name, self.options)
         self.signature = signature_of(function)
         if self.signature.data is None:
             message = (
@@ -421,7 +338,7 @@ def as_step(item: Any, where: str = "pipeline") -> PipelineStep:
 
     """
     step = _made(item, where)
-    _check_core_options(step.name, step.options)
+    refuse_core_options(step.name, step.options)
     if step.signature.data is None and not step.is_named:
         message = (
             f"step {step.name!r} takes no data: its first parameter must be the data, as in "

@@ -15,7 +15,8 @@ from crystallize_core.engine.hooks import HookCalls
 from crystallize_core.errors import PluginError, StepOptionError, describe, did_you_mean, safe_str
 from crystallize_core.stack.options import check_value
 from crystallize_core.state import ALL_KEYS
-from crystallize_core.step import CORE_OPTIONS, PipelineStep
+from crystallize_core.step import PipelineStep
+from crystallize_core.step_options import CORE_OPTIONS
 from crystallize_core.wiring import Sources, WiredStep, wire
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from crystallize_core import PipelineStep
 from crystallize_core.errors import DefinitionError
 from crystallize_core.signature import is_async, name_of
-from crystallize_core.step import carried_options, merged_options
+from crystallize_core.step_options import carried_options, merged_options
 from crystallize_retries.circuit import body_of
 from crystallize_retries.policies import Policies
 
