@@ -48,7 +48,8 @@ class Experiment(Subject):
     run twice at once and a second run knows nothing of the first.
 
     Args:
-        datasource: What yields the input of a replicate: a datasource, or a function of `ctx`.
+        datasource: What yields the input of a replicate: a datasource, a function of `ctx`, or the name of one that
+            a distribution ships.
         pipeline: A pipeline or a list of steps.
         plugins: Plugin objects; each replaces the installed one of its name.
         name: Names the experiment in results and folders.
@@ -70,7 +71,7 @@ class Experiment(Subject):
 
     def __init__(
         self,
-        datasource: DataSource | Callable[..., Any],
+        datasource: DataSource | Callable[..., Any] | str,
         pipeline: Pipeline | Sequence[Any],
         plugins: Sequence[Any] | None = None,
         *,
@@ -85,7 +86,7 @@ class Experiment(Subject):
         executor: Any = None,
     ) -> None:
         problems: list[str] = []
-        self.datasource = collected(problems, as_datasource, datasource)
+        self.datasource = collected(problems, _datasource, datasource)
         self.pipeline = collected(problems, as_pipeline, pipeline)
         self.name = collected(problems, checked_name, name) if name is not None else "experiment"
         self.description = description or ""
@@ -366,6 +367,14 @@ class Experiment(Subject):
     def __repr__(self) -> str:
         names = ", ".join(treatment.name for treatment in self.treatments) or "none"
         return f"<Experiment {self.name!r}: {self.pipeline!r}, treatments: {names}, {self.replicates} replicates>"
+
+
+def _datasource(given: Any) -> DataSource:
+    if type(given) is str:
+        from crystallize_core.stack.shipped import shipped  # noqa: PLC0415 - only where somebody names one
+
+        given = shipped(given, "datasource")
+    return as_datasource(given)
 
 
 def _finish_after(run: Run, failure: BaseException) -> None:

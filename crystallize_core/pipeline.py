@@ -44,8 +44,8 @@ class Pipeline(PipelineDefinition):
 
     Args:
         steps: Steps, or anything a step can be made of: decorated functions that were or were not
-            called, partials of them, plain functions, `PipelineStep` objects and classes. Or the name of a
-            pipeline that gets its steps later, by `add_step`.
+            called, partials of them, plain functions, `PipelineStep` objects and classes, names of steps that
+            distributions ship. Or, in place of a list, the name of a pipeline that gets its steps by `add_step`.
         name: The name of the pipeline, where `steps` are its steps; default `pipeline`.
         context: The parameters that its steps get by name.
         enable_cache: Whether outputs of earlier runs may be used; with False, nothing is cached.

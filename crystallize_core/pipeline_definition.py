@@ -66,7 +66,7 @@ class PipelineDefinition:
         self.cache_ttl = None if cache_ttl is None else _at_least("cache_ttl", cache_ttl, 0, (int, float))
         self.cache_max_bytes = None if cache_max_bytes is None else _at_least("cache_max_bytes", cache_max_bytes, 0)
         self.keep_runs: int = _at_least("keep_runs", keep_runs, 1)
-        self.steps: list[PipelineStep] = [as_step(step, f"pipeline step {at}") for at, step in enumerate(given, 1)]
+        self.steps: list[PipelineStep] = [_step(step, f"pipeline step {at}") for at, step in enumerate(given, 1)]
         if not self.steps and not isinstance(steps, str):
             message = (
                 "a pipeline needs at least one step; one that gets its steps later is given a name in their place: "
@@ -87,7 +87,7 @@ class PipelineDefinition:
             DefinitionError: No step can be made of it, or this very step is there already.
 
         """
-        made = as_step(step, f"pipeline {self.name!r}, step {len(self.steps) + 1}")
+        made = _step(step, f"pipeline {self.name!r}, step {len(self.steps) + 1}")
         if made.is_named and any(made is other for other in self.steps):
             message = f"step {made.name!r} is in pipeline {self.name!r} already; make a second step of the function"
             raise DefinitionError(message)
@@ -246,6 +246,15 @@ class PipelineDefinition:
 
     def __repr__(self) -> str:
         return f"Pipeline({' -> '.join(self.step_names)})"
+
+
+def _step(item: Any, where: str) -> PipelineStep:
+    """A step of whatever stands in a list of steps; text is the name of one that a distribution ships."""
+    if type(item) is str:
+        from crystallize_core.stack.shipped import shipped  # noqa: PLC0415 - only where somebody names one
+
+        item = shipped(item, "step")
+    return as_step(item, where)
 
 
 def checked_parameters(context: Any) -> Context | None:
