@@ -78,7 +78,7 @@ def test_two_of_one_name_are_refused(shop):
 def test_a_distribution_that_is_not_allowed_ships_nothing(shop, monkeypatch):
     """What is named is refused with the line to add, and not imported."""
     monkeypatch.setenv("CRYSTALLIZE_ALLOW", "crystallize-*")
-    with pytest.raises(PluginError, match="step 'doubled' is of x-shop 1.0, which is not allowed; add 'x-shop' to"):
+    with pytest.raises(PluginError, match=r"step 'doubled' is of x-shop 1\.0, which is not allowed; add 'x-shop' to"):
         Pipeline(["doubled"])
     assert "x_shop" not in sys.modules
 
