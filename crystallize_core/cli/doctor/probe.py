@@ -75,7 +75,9 @@ def _stack(_: Mapping[str, Any], log: Log) -> None:
     warnings.simplefilter("ignore")
     log.begin()
     try:
-        resolve()
+        circles = [one.error for one in resolve().skipped if isinstance(one.error, PluginOrderError)]
+        if circles:  # of plugins that are merely installed, which are skipped
+            log.write(refused="CZ002", text=str(circles[0]))
     except PluginOrderError as error:
         log.write(refused="CZ002", text=str(error))
     except ConfigurationError as error:
