@@ -89,7 +89,8 @@ def run_experiment_loop(experiment: Any, replicate_fn: Callable[[int], Replicate
             announced (`crystallize_core.watchdog`); and `close()`, for a worker that ends.
 
     An executor is a plugin with this hook. Its attribute `concurrency` says what replicates share: `serial`, `thread`,
-    `async` or `process` (the default). Under `thread` and `async`, `step_workers` says how many steps of one cell may
+    `async` or `process` (the default). `allocates_resources = True` says that it asks a cluster for what the option
+    `resources` of a step says, so that this machine need not have it. Under `thread` and `async`, `step_workers` says how many steps of one cell may
     run side by side: a number, or a function of the number of replicates.
 
     Returns:
@@ -172,8 +173,9 @@ def wrap_step(experiment: Any, step: Any, call: Callable[[Any, FrozenContext], A
             up on an attempt that still runs says so with `ctx.abandon(error)` before it raises; one that
             interrupts it first says why with `ctx.condemn(error)`. What a policy returns without a
             successful attempt is not cached; `ctx.attempt` is the number of attempts so far. A policy that
-            limits the time of attempts announces each of them with `crystallize_core.watchdog.announce`,
-            so that an executor can end a worker process that nothing inside can end.
+            limits the time of attempts announces each of them with `crystallize_core.watchdog.announce`
+            (`with announce(step.name, seconds, ctx, error):`, where `error` is a function that makes the error for a
+            process that had to be ended), so that an executor can end a worker process that nothing inside can end.
 
     Returns:
         A callable with the signature of `call` (a coroutine function for an async step), or None for
@@ -239,6 +241,10 @@ def replicate_done(experiment: Any, replicate: int, outcome: ReplicateOutcome) -
 def load_replicate(experiment: Any, replicate: int) -> ReplicateOutcome | None:
     """Called in the coordinator before a replicate is scheduled.
 
+    Args:
+        experiment: The experiment.
+        replicate: The number of the replicate.
+
     Returns:
         An outcome known from an earlier run, which is then used instead of running it, or None.
 
@@ -279,6 +285,11 @@ def cache_dependencies(experiment: Any, step: Any, ctx: FrozenContext) -> Mappin
     Called before the step to look for an entry and after it to store one; the answers are part of the
     key, so that an entry is used only while they are the same.
 
+    Args:
+        experiment: The experiment; None where a pipeline runs on its own.
+        step: The step.
+        ctx: What the step sees.
+
     Returns:
         Name -> value (anything with a stable digest), or None.
 
@@ -290,7 +301,8 @@ def cache_store(experiment: Any) -> CacheStore | None:
     """Called in every process when the plan is made, where a step is cacheable: where cached outputs are kept.
 
     Entries are signed and checked by the engine, whatever the store is: it keeps bytes under names. What it raises
-    while the steps run costs the run nothing but the cache, and is said once. Checkpoints of pipelines stay in files.
+    while the steps run costs the run nothing but the cache, and is said once. It may be called from several threads at
+    once. Checkpoints of pipelines stay in files, and a pipeline with a `cache_dir` of its own keeps that.
 
     Args:
         experiment: The experiment; None where a pipeline runs on its own.
@@ -325,6 +337,9 @@ def store_asset(experiment: Any, asset: Asset, ctx: FrozenContext) -> str | None
 @hookspec
 def describe_run(experiment: Any) -> Mapping[str, Any] | None:
     """Called in the coordinator when the run record is made.
+
+    Args:
+        experiment: The experiment.
 
     Returns:
         What this plugin adds to the record under its name: plain values.
