@@ -12,7 +12,7 @@ from crystallize_core.deprecation import deprecations_of
 from crystallize_core.hookspecs import ANSWERING, CONTRACT, HOOKS
 from crystallize_core.stack.meaning import Meaning, meaning
 
-__all__ = ["EXAMPLES", "failures", "known_contracts", "reference", "signature"]
+__all__ = ["EXAMPLES", "anchor", "failures", "known_contracts", "reference", "signature"]
 
 HERE: Final = Path(__file__).resolve().parent
 EXAMPLES: Final = HERE.parent / "examples" / "hooks"
@@ -54,6 +54,11 @@ def signature(hook: str) -> str:
     return f"{hook}({', '.join(meaning(hook).arguments)})"
 
 
+def anchor(hook: str) -> str:
+    """What the heading of a hook is linked by."""
+    return signature(hook).replace(", ", "-").replace("(", "").replace(")", "")
+
+
 def failures(found: Meaning) -> tuple[str, str]:
     """What becomes of a failure, of an essential plugin and of an observer."""
     if found.name == "init_hook":
@@ -87,12 +92,8 @@ def _index(groups: dict[str, tuple[str, ...]]) -> str:
     for hook in (hook for hooks in groups.values() for hook in hooks):
         found = meaning(hook)
         summary = found.summary.removesuffix(".").removesuffix(":")
-        rows.append(f"| [`{hook}`](#{_anchor(hook)}) | {found.process} | {_kind(found)} | {summary} |")
+        rows.append(f"| [`{hook}`](#{anchor(hook)}) | {found.process} | {_kind(found)} | {summary} |")
     return "\n".join(["## All hooks", "", *rows])
-
-
-def _anchor(hook: str) -> str:
-    return signature(hook).replace(", ", "-").replace("(", "").replace(")", "")
 
 
 def _kind(found: Meaning) -> str:

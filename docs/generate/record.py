@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -73,7 +72,7 @@ def read_report(report: Path, folder: Path) -> list[dict[str, Any]]:
         name = case.get("name", "")
         reason = case.find("skipped")
         if reason is not None:
-            entry["skipped"][name] = re.sub(r"\s+", " ", reason.get("message", ""))
+            entry["skipped"].setdefault(" ".join(reason.get("message", "").split()), []).append(name)
         else:
             entry["failed" if case.find("failure") is not None or case.find("error") is not None else "passed"].append(name)
     return [{"test": entry["test"], "kit": kit_of(entry), **entry} for entry in found.values()]
@@ -83,7 +82,7 @@ def kit_of(entry: Mapping[str, Any]) -> str:
     """The kit that a test class derives from, by the names of its tests."""
     from crystallize_core.testing import PluginConformance  # noqa: PLC0415 - imports pytest
 
-    names = {name.partition("[")[0] for name in (*entry["passed"], *entry["failed"], *entry["skipped"])}
+    names = {name.partition("[")[0] for name in (*entry["passed"], *entry["failed"], *(n for names in entry["skipped"].values() for n in names))}
     return "PluginConformance" if names <= set(dir(PluginConformance)) else "ExecutorConformance"
 
 
