@@ -13,8 +13,8 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -24,7 +24,10 @@ from crystallize_core.packing import dumped, dumped_outcomes, loaded_outcomes
 if TYPE_CHECKING:
     from crystallize_core.schedule import Schedule
 
-__all__ = ["Answer", "Payload", "close", "knows", "payload_of", "run_chunk", "take"]
+__all__ = ["Answer", "Payload", "close", "for_a_moment", "knows", "payload_of", "run_chunk", "take"]
+
+MOMENT: Final = 0.5
+"""Seconds for which a chunk goes on, so that a replicate that takes long holds back few that were finished before it."""
 
 
 @attrs.frozen
@@ -110,6 +113,22 @@ def run_chunk(payload: Payload, numbers: Iterable[int]) -> Answer:
         seconds,
         f"{os.uname().nodename if hasattr(os, 'uname') else 'worker'}:{os.getpid()}",
     )
+
+
+def for_a_moment(numbers: Iterable[int], seconds: float = MOMENT) -> Iterator[int]:
+    """The numbers of a chunk until its time is over, and at least one of them.
+
+    Args:
+        numbers: The replicates; those for which the time is too short are left out, from the last. They have to be given
+            to somebody again: `Answer.ran` says how many there were.
+        seconds: The time.
+
+    """
+    until = time.monotonic() + seconds
+    for number in numbers:
+        yield number
+        if time.monotonic() > until:
+            return
 
 
 def _read(payload: Payload) -> Any:

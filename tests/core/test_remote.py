@@ -17,7 +17,7 @@ from crystallize_core import (
     WorkerError,
     pipeline_step,
 )
-from crystallize_core.remote import Answer, Payload, close, knows, payload_of, run_chunk, take
+from crystallize_core.remote import Answer, Payload, close, for_a_moment, knows, payload_of, run_chunk, take
 from crystallize_core.schedule import Schedule
 from crystallize_core.stack.files import load_file
 from crystallize_core.stack.parity import Parity
@@ -270,3 +270,10 @@ def test_a_worker_knows_what_it_has_read():
     assert run_chunk(Payload(payload.token, b""), [2]).ran == 1
     close(payload)
     assert not knows(payload.token)
+
+
+def test_a_chunk_ends_when_its_time_is_over():
+    """What was finished is sent before more is begun, and at least one replicate is run."""
+    assert list(for_a_moment([3, 4, 5], seconds=60)) == [3, 4, 5]
+    assert list(for_a_moment([3, 4, 5], seconds=-1)) == [3]
+    assert list(for_a_moment([], seconds=60)) == []

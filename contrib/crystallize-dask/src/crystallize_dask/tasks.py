@@ -9,19 +9,15 @@ from __future__ import annotations
 import contextlib
 import copyreg
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from crystallize_core.remote import Answer, Payload, close, knows, run_chunk
+from crystallize_core.remote import Answer, Payload, close, for_a_moment, knows, run_chunk
 
 __all__ = ["run", "tear_down"]
 
 PATIENCE: Final = 30.0
 """Seconds to wait for the experiment, which is there before any chunk is."""
-
-CHUNK_SECONDS: Final = 0.5
-"""How long to go on with a chunk, at least one replicate: so that outcomes arrive, and a run that is over ends."""
 
 _turn: Final = threading.Lock()
 """Held by the chunk that runs in this process."""
@@ -56,15 +52,7 @@ def run(token: str, numbers: Sequence[int], mark: str) -> Answer:
         body = (
             b"" if knows(token) else _ask_scheduler("variable_get", name=token, client=None, timeout=PATIENCE)["value"]
         )
-        return run_chunk(Payload(token, body), _for_a_moment(numbers))
-
-
-def _for_a_moment(numbers: Sequence[int]) -> Iterator[int]:
-    until = time.monotonic() + CHUNK_SECONDS
-    for number in numbers:
-        yield number
-        if time.monotonic() > until:
-            return
+        return run_chunk(Payload(token, body), for_a_moment(numbers))
 
 
 def tear_down(token: str) -> None:

@@ -165,7 +165,8 @@ class _Run:
         self._failed_starts, self._one_was_ready = 0, True
 
     def _take(self, member: Member, ref: Any, answer: Any) -> None:
-        del member.chunks[ref]
+        numbers = member.chunks.pop(ref)
+        self._schedule.give_back(numbers[answer.ran :])
         self._shown.advance(take(self._replicate_fn, answer, self._schedule))
 
     def _replace(self, member: Member, error: Exception) -> None:
