@@ -14,7 +14,10 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parent.parent
 GENERATE = CHECKOUT / "docs" / "generate"
 FOLDERS = sorted(
-    folder for parent in ("plugins", "contrib") for folder in (CHECKOUT / parent).glob("crystallize*") if folder.is_dir()
+    folder
+    for parent in ("plugins", "contrib")
+    for folder in (CHECKOUT / parent).glob("crystallize*")
+    if folder.is_dir()
 )
 AGAIN = "run: python docs/generate/record.py {}"
 
@@ -65,19 +68,26 @@ def test_a_record_has_the_tests_that_the_kits_have_today(name):
     """A new test of a kit makes the record stale."""
     from crystallize_core.testing import ExecutorConformance, PluginConformance
 
-    kits = {kit.__name__: {test for test in dir(kit) if test.startswith("test_")} for kit in (ExecutorConformance, PluginConformance)}
+    kits = {
+        kit.__name__: {test for test in dir(kit) if test.startswith("test_")}
+        for kit in (ExecutorConformance, PluginConformance)
+    }
     for result in recorded()[name]:
         assert names(result) == kits[result["kit"]], AGAIN.format(name)
 
 
 def test_nothing_that_was_recorded_has_failed():
     """A plugin that does not conform is mended, not recorded."""
-    assert [(result["test"], result["failed"]) for found in recorded().values() for result in found if result["failed"]] == []
+    assert [
+        (result["test"], result["failed"]) for found in recorded().values() for result in found if result["failed"]
+    ] == []
 
 
 @pytest.mark.ecosystem
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["crystallize-artifacts", "crystallize-logging", "crystallize-retries", "crystallize-seeding"])
+@pytest.mark.parametrize(
+    "name", ["crystallize-artifacts", "crystallize-logging", "crystallize-retries", "crystallize-seeding"]
+)
 def test_recording_again_gives_the_same(name, tmp_path):
     """Which tests pass and which are skipped for which reason; it takes as long as the kits do."""
     copy = tmp_path / "docs" / "generate"
@@ -96,7 +106,15 @@ def test_every_plugin_of_the_metadata_has_a_section():
     """Each entry point of plugins and executors, with its name as heading."""
     page = (CHECKOUT / "docs" / "catalog.md").read_text(encoding="utf-8")
     projects = [(folder / "pyproject.toml").read_text(encoding="utf-8") for folder in FOLDERS]
-    tables = [re.split(r'^\[project\.entry-points\."crystallize\.(?:plugins|executors)"\]\n', text, flags=re.MULTILINE)[1:] for text in projects]
-    expected = [name for parts in tables for part in parts for name in re.findall(r"^(\w+) = ", part.partition("\n[")[0], re.MULTILINE)]
+    tables = [
+        re.split(r'^\[project\.entry-points\."crystallize\.(?:plugins|executors)"\]\n', text, flags=re.MULTILINE)[1:]
+        for text in projects
+    ]
+    expected = [
+        name
+        for parts in tables
+        for part in parts
+        for name in re.findall(r"^(\w+) = ", part.partition("\n[")[0], re.MULTILINE)
+    ]
     assert len(expected) >= 12
     assert sorted(re.findall(r"^### `(\w+)`$", page, re.MULTILINE)) == sorted(expected)

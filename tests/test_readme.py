@@ -70,3 +70,12 @@ def test_links_in_the_readme_lead_somewhere():
         links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text)
         assert [link for link in links if not (page.parent / link).exists()] == [], page
     assert "docs/hooks.md" in (CHECKOUT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not (CHECKOUT / "docs").is_dir(), reason="the checkout is not beside the tests")
+def test_the_index_of_the_pages_has_every_page():
+    """Those of the folder, and the examples that have a page of their own."""
+    docs = CHECKOUT / "docs"
+    linked = set(re.findall(r"\]\(([^)#:\s]+)\)", (docs / "README.md").read_text(encoding="utf-8")))
+    pages = [*docs.glob("*.md"), *docs.glob("examples/*/README.md")]
+    assert linked == {str(page.relative_to(docs)) for page in pages} - {"README.md"}

@@ -41,7 +41,9 @@ def _differs(page: str, *, write: bool) -> bool:
         if write:
             file.write_text(text, encoding="utf-8")
         else:
-            lines = difflib.unified_diff(before.splitlines(), text.splitlines(), f"{file} (is)", "(should be)", lineterm="")
+            lines = difflib.unified_diff(
+                before.splitlines(), text.splitlines(), f"{file} (is)", "(should be)", lineterm=""
+            )
             print("\n".join(lines))
     return changed
 

@@ -52,7 +52,10 @@ def _distribution(found: Distribution) -> list[str]:
         ("Python", f"{project['requires-python']}; tested with {', '.join(found.pythons)}"),
         ("needs", needs),
         *([("extras", extras)] if extras else []),
-        *((f"stack `{name}`", ", ".join(f"`{plugin}`" for plugin in plugins)) for name, plugins in found.stacks.items()),
+        *(
+            (f"stack `{name}`", ", ".join(f"`{plugin}`" for plugin in plugins))
+            for name, plugins in found.stacks.items()
+        ),
     ]
     parts = [f"## {found.name}", f"{project['description']}. [README]({link})", _table(("", ""), facts)]
     for entry in found.entries:
@@ -68,8 +71,16 @@ def _entry(entry: Entry) -> list[str]:
         ("contract", entry.contract),
         *([("replicates share", f"`{entry.concurrency}`")] if entry.kind == "executor" else []),
         ("hooks", ", ".join(f"[`{hook}`](hooks.md#{anchor(hook)})" for hook in entry.hooks)),
-        *([("step options", ", ".join(f"`{name}`: {text}" for name, text in entry.step_options.items()))] if entry.step_options else []),
-        *((word, ", ".join(f"`{name}`" for name in names)) for word in ("before", "after") if (names := getattr(entry, word))),
+        *(
+            [("step options", ", ".join(f"`{name}`: {text}" for name, text in entry.step_options.items()))]
+            if entry.step_options
+            else []
+        ),
+        *(
+            (word, ", ".join(f"`{name}`" for name in names))
+            for word in ("before", "after")
+            if (names := getattr(entry, word))
+        ),
     ]
     rows = [(f"`{o.name}`", f"`{o.type}`", f"`{o.default}`", o.help) for o in entry.options]
     options = _table(("option", "type", "default", ""), rows) if rows else "It has no options."

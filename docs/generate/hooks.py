@@ -35,7 +35,9 @@ _PROCESSES: Final = {
     "worker": "the worker",
     "every process": "every process: the coordinator and each worker",
 }
-_OBSERVER: Final = "the plugin is switched off in this process for the rest of the run, a note in the result says so, and all goes on"
+_OBSERVER: Final = (
+    "the plugin is switched off in this process for the rest of the run, a note in the result says so, and all goes on"
+)
 
 
 def reference() -> str:
@@ -82,7 +84,9 @@ def known_contracts() -> dict[str, str]:
     major = CONTRACT.partition(".")[0]
     gone = [name for name, since in recorded.items() if since.partition(".")[0] == major and name not in here]
     if gone:
-        message = f"contract {major} promises what hookspecs.py has not: {', '.join(gone)}; raise CONTRACT to the next major"
+        message = (
+            f"contract {major} promises what hookspecs.py has not: {', '.join(gone)}; raise CONTRACT to the next major"
+        )
         raise SystemExit(message)
     return {name: recorded.get(name, CONTRACT) for name in here}
 

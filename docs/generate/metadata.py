@@ -93,7 +93,9 @@ class Distribution:
     @property
     def pythons(self) -> tuple[str, ...]:
         """The versions of Python that it is tested with."""
-        found = (re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", line) for line in self.project["classifiers"])
+        found = (
+            re.fullmatch(r"Programming Language :: Python :: (3\.\d+)", line) for line in self.project["classifiers"]
+        )
         return tuple(match[1] for match in found if match)
 
 
@@ -111,7 +113,9 @@ def _distribution(folder: Path) -> Distribution:
     sys.path.append(str(folder / "src"))  # last, so that what is installed is what is looked at
     points = project.get("entry-points", {})
     entries = [
-        _entry(name, kind, target) for group, kind in _KINDS.items() for name, target in sorted(points.get(group, {}).items())
+        _entry(name, kind, target)
+        for group, kind in _KINDS.items()
+        for name, target in sorted(points.get(group, {}).items())
     ]
     stacks = {name: tuple(_object(target)["plugins"]) for name, target in points.get("crystallize.stacks", {}).items()}
     return Distribution(folder, project, tuple(entries), stacks)

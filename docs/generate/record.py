@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["FILE", "conformance_tests", "kit_of", "recorded", "read_report", "run_kits"]
+__all__ = ["FILE", "conformance_tests", "kit_of", "read_report", "recorded", "run_kits"]
 
 HERE: Final = Path(__file__).resolve().parent
 CHECKOUT: Final = HERE.parent.parent
@@ -55,7 +55,16 @@ def run_kits(folder: Path) -> list[dict[str, Any]]:
         report = Path(scratch, "report.xml")
         tests = [str(file) for file in conformance_tests(folder)]
         options = ["-c", str(CHECKOUT / "pyproject.toml"), "--rootdir", str(CHECKOUT), "-m", "not slow", "-q"]
-        command = [sys.executable, "-m", "pytest", *options, f"--junitxml={report}", "-o", f"cache_dir={scratch}", *tests]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            *options,
+            f"--junitxml={report}",
+            "-o",
+            f"cache_dir={scratch}",
+            *tests,
+        ]
         subprocess.run(command, cwd=scratch, check=False, env={**os.environ, "CI": "1"})  # noqa: S603 - our own tests
         return read_report(report, folder)
 
@@ -68,13 +77,16 @@ def read_report(report: Path, folder: Path) -> list[dict[str, Any]]:
         if not cls.startswith("Test"):
             continue
         file = f"{folder.parent.name}/{folder.name}/tests/{module.rpartition('.')[2]}.py"
-        entry = found.setdefault(cls, {"test": f"{file}::{cls}", "passed": [], "failed": [], "skipped": {}})
+        test = f"{file}::{cls}"
+        entry = found.setdefault(test, {"test": test, "passed": [], "failed": [], "skipped": {}})
         name = case.get("name", "")
         reason = case.find("skipped")
         if reason is not None:
             entry["skipped"].setdefault(" ".join(reason.get("message", "").split()), []).append(name)
         else:
-            entry["failed" if case.find("failure") is not None or case.find("error") is not None else "passed"].append(name)
+            entry["failed" if case.find("failure") is not None or case.find("error") is not None else "passed"].append(
+                name
+            )
     return [{"test": entry["test"], "kit": kit_of(entry), **entry} for entry in found.values()]
 
 
@@ -82,7 +94,10 @@ def kit_of(entry: Mapping[str, Any]) -> str:
     """The kit that a test class derives from, by the names of its tests."""
     from crystallize_core.testing import PluginConformance  # noqa: PLC0415 - imports pytest
 
-    names = {name.partition("[")[0] for name in (*entry["passed"], *entry["failed"], *(n for names in entry["skipped"].values() for n in names))}
+    names = {
+        name.partition("[")[0]
+        for name in (*entry["passed"], *entry["failed"], *(n for names in entry["skipped"].values() for n in names))
+    }
     return "PluginConformance" if names <= set(dir(PluginConformance)) else "ExecutorConformance"
 
 

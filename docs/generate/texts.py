@@ -45,7 +45,9 @@ class Docstring:
                 paragraphs.append(one_line(block))
             else:
                 sections[found[1]] = inspect.cleandoc(rest)
-        return cls(blocks[0], tuple(paragraphs), _arguments(sections.get("Args", "")), one_line(sections.get("Returns", "")))
+        return cls(
+            blocks[0], tuple(paragraphs), _arguments(sections.get("Args", "")), one_line(sections.get("Returns", ""))
+        )
 
 
 def _arguments(text: str) -> dict[str, str]:

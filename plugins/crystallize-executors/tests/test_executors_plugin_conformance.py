@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crystallize_core.testing import PluginConformance
-from crystallize_executors import AsyncExecution, ParallelExecution, SerialExecution, ThreadExecution
+from crystallize_executors import AsyncExecution, ParallelExecution, ResourcesPlugin, SerialExecution, ThreadExecution
 
 
 class TestSerialExecution(PluginConformance):
@@ -32,3 +32,10 @@ class TestParallelExecution(PluginConformance):
 
     def make(self):
         return ParallelExecution(max_workers=2)
+
+
+class TestResourcesPlugin(PluginConformance):
+    entry_point = "resources"
+
+    def make(self):
+        return ResourcesPlugin(record="all")
