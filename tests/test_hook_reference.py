@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import json
 import os
 import re
 import runpy
@@ -54,24 +55,56 @@ def test_the_page_is_what_is_generated():
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_a_page_that_is_not_as_generated_is_named_with_the_command(tmp_path):
-    """And with what is different."""
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of what the reference is made of; returns its folder and what generates in it."""
     copy = tmp_path / "docs"
-    (copy / "examples").mkdir(parents=True)
     for folder in ("generate", "examples/hooks"):
-        (copy / folder).mkdir()
+        (copy / folder).mkdir(parents=True)
         for file in (DOCS / folder).iterdir():
             if file.is_file():
                 (copy / folder / file.name).write_bytes(file.read_bytes())
-    page = (DOCS / "hooks.md").read_text(encoding="utf-8")
-    (copy / "hooks.md").write_text(page.replace("### `before_run(", "### `before_runs("), encoding="utf-8")
-    command = [sys.executable, str(copy / "generate"), "hooks", "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    (copy / "hooks.md").write_bytes((DOCS / "hooks.md").read_bytes())
+
+    def generate_there():
+        command = [sys.executable, str(copy / "generate"), "hooks", "--check"]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+    return copy, generate_there
+
+
+def test_a_page_that_is_not_as_generated_is_named_with_the_command(copied):
+    """And with what is different; nothing is written."""
+    copy, generate_there = copied
+    page = (copy / "hooks.md").read_text(encoding="utf-8").replace("### `before_run(", "### `before_runs(")
+    (copy / "hooks.md").write_text(page, encoding="utf-8")
+    done = generate_there()
     assert done.returncode == 1
     assert "\n-### `before_runs(" in done.stdout
     assert "\n+### `before_run(" in done.stdout
     assert done.stdout.endswith("not as generated: hooks; run: python docs/generate hooks\n")
-    assert "before_runs" in (copy / "hooks.md").read_text(encoding="utf-8")
+    assert (copy / "hooks.md").read_text(encoding="utf-8") == page
+
+
+def test_what_the_contract_has_promised_cannot_go(copied):
+    """An argument that came with this contract, or an older one of the same promise, and is no longer there."""
+    copy, generate_there = copied
+    file = copy / "generate" / "contracts.json"
+    file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), "before_step.name": "1.0"}))
+    done = generate_there()
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "contract 1 promises what hookspecs.py has not: before_step.name; raise CONTRACT to the next major"
+    )
+
+
+def test_a_hook_without_an_example_is_refused(copied):
+    """With the file that is missing."""
+    copy, generate_there = copied
+    (copy / "examples" / "hooks" / "on_event.py").unlink()
+    done = generate_there()
+    assert done.returncode == 1
+    assert done.stderr.strip().startswith("there is no example of on_event; write one of about ten lines into ")
 
 
 @each_hook

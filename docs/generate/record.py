@@ -25,15 +25,16 @@ FILE: Final = HERE / "conformance.json"
 
 def main(names: Iterable[str]) -> int:
     """Record these distributions, and keep what there is of the others; gives back the exit code."""
-    known = recorded()
+    found = {}
     for name in names:
-        folder = next((f for f in CHECKOUT.glob(f"*/{name}") if f.parent.name in ("plugins", "contrib")), None)
+        folder = next((f for f in CHECKOUT.glob(f"*/{name}") if f.parent.name in {"plugins", "contrib"}), None)
         if folder is None or not conformance_tests(folder):
             print(f"{name} has no tests/*conformance.py in plugins/ or contrib/")
             return 2
-        known[name] = run_kits(folder)
+        found[name] = run_kits(folder)
+    known = recorded() | found  # read again, because another one may have been recorded in the meantime
     FILE.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", encoding="utf-8")
-    failed = [test for tests in known.values() for found in tests for test in found["failed"]]
+    failed = [test for results in found.values() for result in results for test in result["failed"]]
     print(f"written to {FILE}; run: python docs/generate catalog")
     return int(bool(failed))
 
