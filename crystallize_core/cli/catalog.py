@@ -5,6 +5,7 @@ Only what the stack names is imported, and what is asked for by name; of the oth
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -138,13 +139,17 @@ class Here:
         try:
             environment = from_environment()
             allowance = Allowance.here(StackConfig(), environment)
+            stack = resolve(environment=environment)
+            config = stack.config or config
+            return cls(config, environment, stack, None, Allowance.here(config, environment), wanted)
+        except CrystallizeError as error:
+            text = str(error)
+        except Exception as error:  # noqa: BLE001 - a stranger's plugin may fail in any way while it is made
+            text = describe(error)
+        with contextlib.suppress(Exception):  # where there is no stack, what can be read of the configuration
             config = survey(environment=environment).config
             allowance = Allowance.here(config, environment)
-            return cls(config, environment, resolve(environment=environment), None, allowance, wanted)
-        except CrystallizeError as error:
-            return cls(config, environment, None, str(error), allowance, wanted)
-        except Exception as error:  # noqa: BLE001 - a stranger's plugin may fail in any way while it is made
-            return cls(config, environment, None, describe(error), allowance, wanted)
+        return cls(config, environment, None, text, allowance, wanted)
 
     @property
     def order(self) -> list[str]:
