@@ -15,6 +15,8 @@ import pytest
 
 from crystallize_core.cli.doctor.codes import CODES
 
+pytestmark = pytest.mark.heavy
+
 PLUGIN = """
 from crystallize_core import BasePlugin
 

@@ -51,9 +51,12 @@ STUDY = """
     waiting = Experiment(lambda ctx: 1, [waits], name="waiting")
 """
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("ensurepip") is None, reason="this Python cannot make an environment with pip in it"
-)
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(
+        importlib.util.find_spec("ensurepip") is None, reason="this Python cannot make an environment with pip in it"
+    ),
+]
 
 
 # --- wheels ----------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ import pytest
 
 from crystallize_core.testing.plugins.checks import ALL
 
+pytestmark = pytest.mark.heavy
+
 GOOD = """
     import attrs
     from crystallize_core import BasePlugin

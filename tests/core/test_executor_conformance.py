@@ -14,6 +14,8 @@ import pytest
 
 from crystallize_core.testing import ExecutorConformance
 
+pytestmark = pytest.mark.heavy
+
 HEAD = """
 import strangers
 from crystallize_core.testing import ExecutorConformance

@@ -13,6 +13,8 @@ import pytest
 
 from crystallize_core.testing.plugins.checks import ALL
 
+pytestmark = pytest.mark.heavy
+
 HEAD = """
 import broken_plugins as broken
 from crystallize_core import BasePlugin, hookimpl

@@ -8,6 +8,8 @@ import pytest
 
 from crystallize_core.hookspecs import HOOKS
 
+pytestmark = pytest.mark.heavy
+
 EVIL = """
 from collections.abc import Mapping, Sequence
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.heavy
+
 BODY = "class Plugin(BasePlugin):\n    def before_run(self): ...\n"
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from crystallize_core.hookspecs import ANSWERING, HOOKS
 
+pytestmark = pytest.mark.heavy
+
 BEFORE = ("init_hook", "step_options", "cache_store", "wrap_step")
 """They are called before a run begins, which then does not."""
 RUN = (

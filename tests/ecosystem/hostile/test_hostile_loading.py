@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.heavy
+
 CANNOT_IMPORT = "plugin 'hostile' (x_hostile:Plugin) cannot be imported: "
 CANNOT_MAKE = "plugin 'hostile' cannot be made: "
 CANNOT_USE = "plugin 'hostile' cannot be used:"

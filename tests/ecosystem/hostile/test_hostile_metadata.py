@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.heavy
+
 CODE = "class Plugin(BasePlugin):\n    def before_run(self): ...\n"
 SKIPPED = "installed plugin {name!r} was skipped: "
 

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.heavy
+
 GROUPS = ("plugins", "executors", "stacks", "steps", "commands")
 SPY = """
 import os

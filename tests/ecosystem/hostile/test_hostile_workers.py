@@ -15,7 +15,7 @@ cloudpickle = pytest.importorskip("cloudpickle")  # comes with the executors
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 executors = pytest.importorskip("crystallize_executors")
 
-pytestmark = [pytest.mark.ecosystem, pytest.mark.timeout(120, method="thread")]
+pytestmark = [pytest.mark.ecosystem, pytest.mark.heavy, pytest.mark.timeout(120, method="thread")]
 
 
 @pytest.fixture(autouse=True)
