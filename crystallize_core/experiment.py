@@ -373,7 +373,7 @@ def _datasource(given: Any) -> DataSource:
     if type(given) is str:
         from crystallize_core.stack.shipped import shipped  # noqa: PLC0415 - only where somebody names one
 
-        given = shipped(given, "datasource")
+        given = shipped(given, "datasource", "the datasource")
     return as_datasource(given)
 
 

@@ -253,7 +253,7 @@ def _step(item: Any, where: str) -> PipelineStep:
     if type(item) is str:
         from crystallize_core.stack.shipped import shipped  # noqa: PLC0415 - only where somebody names one
 
-        item = shipped(item, "step")
+        item = shipped(item, "step", where)
     return as_step(item, where)
 
 

@@ -13,12 +13,13 @@ from crystallize_core.stack.layers import owners
 __all__ = ["shipped"]
 
 
-def shipped(value: Any, what: str) -> Any:
+def shipped(value: Any, what: str, where: str) -> Any:
     """What a name stands for; everything that is no text stays what it is.
 
     Args:
         value: A name, or something else.
         what: What is wanted, for messages: `step` or `datasource`.
+        where: Where the name stands, such as `pipeline step 2`.
 
     Raises:
         DefinitionError: No installed distribution ships something of that name, or several do.
@@ -31,13 +32,15 @@ def shipped(value: Any, what: str) -> Any:
     shelf = Shelf(Allowance.here(config, from_environment()))
     found, forbidden = shelf.allowed(STEPS), shelf.forbidden(STEPS)
     if value in forbidden:
-        raise PluginError(shelf.allowance.refusal(f"{what} {value!r}", forbidden[value]))
+        raise PluginError(f"{where}: {shelf.allowance.refusal(f'{what} {value!r}', forbidden[value])}")
     candidates = found.get(value, [])
     if len(candidates) > 1:
-        message = f"{what} {value!r} is shipped by {owners(candidates)}; uninstall one, or import what you mean"
+        message = (
+            f"{where}: {what} {value!r} is shipped by {owners(candidates)}; uninstall one, or import what you mean"
+        )
         raise DefinitionError(message)
     if not candidates:
         hint = did_you_mean(value, found, listing="installed") if found else f"no distribution here ships a {what}"
-        message = f"there is no installed {what} {value!r}; {hint}"
+        message = f"{where} is the text {value!r}, and there is no installed {what} of this name; {hint}"
         raise DefinitionError(message)
     return candidates[0].load()

@@ -57,12 +57,17 @@ def test_a_name_of_nothing_comes_with_what_may_have_been_meant(shop):
     """One message, with what is installed."""
     with pytest.raises(DefinitionError) as caught:
         Pipeline(["doubledd"])
-    assert str(caught.value) == "there is no installed step 'doubledd'; did you mean 'doubled'?"
+    assert str(caught.value) == (
+        "pipeline step 1 is the text 'doubledd', and there is no installed step of this name; did you mean 'doubled'?"
+    )
 
 
 def test_where_nothing_is_shipped_that_is_said(site):
     """A list of text is then most likely a mistake."""
-    with pytest.raises(DefinitionError, match="there is no installed step 'clean'; no distribution here ships a step"):
+    with pytest.raises(
+        DefinitionError,
+        match="is the text 'clean', and there is no installed step .*; no distribution here ships a step",
+    ):
         Pipeline(["clean"])
 
 
@@ -70,7 +75,8 @@ def test_two_of_one_name_are_refused(shop):
     """Who is meant cannot be known."""
     shop.distribution("y-shop", "[crystallize.steps]\ndoubled = x_shop:doubled\n")
     with pytest.raises(
-        DefinitionError, match=r"step 'doubled' is shipped by x-shop 1\.0 and y-shop 1\.0; uninstall one"
+        DefinitionError,
+        match=r"pipeline step 1: step 'doubled' is shipped by x-shop 1\.0 and y-shop 1\.0; uninstall one",
     ):
         Pipeline(["doubled"])
 
@@ -78,7 +84,9 @@ def test_two_of_one_name_are_refused(shop):
 def test_a_distribution_that_is_not_allowed_ships_nothing(shop, monkeypatch):
     """What is named is refused with the line to add, and not imported."""
     monkeypatch.setenv("CRYSTALLIZE_ALLOW", "crystallize-*")
-    with pytest.raises(PluginError, match=r"step 'doubled' is of x-shop 1\.0, which is not allowed; add 'x-shop' to"):
+    with pytest.raises(
+        PluginError, match=r"pipeline step 1: step 'doubled' is of x-shop 1\.0, which is not allowed; add 'x-shop' to"
+    ):
         Pipeline(["doubled"])
     assert "x_shop" not in sys.modules
 
