@@ -66,7 +66,7 @@ def test_where_nothing_is_shipped_that_is_said(site):
     """A list of text is then most likely a mistake."""
     with pytest.raises(
         DefinitionError,
-        match="is the text 'clean', and there is no installed step .*; no distribution here ships a step",
+        match=r"is the text 'clean', and there is no installed step .*; no distribution here ships a step",
     ):
         Pipeline(["clean"])
 
