@@ -52,7 +52,7 @@ def test_what_a_plugin_may_use_counts_where_it_is_installed(needs):
 
 def test_what_only_some_machines_need_carries_its_marker(needs):
     """Those below it as well; what is needed elsewhere, too, is needed everywhere."""
-    marker = "sys_platform != 'nowhere'"
+    marker = 'sys_platform != "nowhere"'
     needs("top", f"special ; {marker}", "shared")
     needs("special", "below", "shared")
     needs("below")

@@ -72,7 +72,7 @@ _ALL: Final = (
     Code("CZ504", "source-gone", "error", "install it again from where its source is now, or uninstall it"),
     Code("CZ505", "stale-entry-points", "warning", "install the source again: pip install -e"),
     Code("CZ506", "requirement", "error", "install the version that is asked for"),
-    Code("CZ507", "requirements-unchecked", "warning", "pip install packaging"),
+    Code("CZ507", "malformed-requirement", "warning", "write the requirement as in PEP 508"),
     Code("CZ508", "unreadable-metadata", "warning", "reinstall the distribution"),
     Code("CZ509", "installed-twice", "warning", "uninstall it until it is gone, and install it once"),
 )

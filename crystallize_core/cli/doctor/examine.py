@@ -13,7 +13,7 @@ import attrs
 
 from crystallize_core.cli.doctor.finding import Finding, Subject
 from crystallize_core.cli.doctor.imports import examine
-from crystallize_core.cli.doctor.installation import duplicates, installed_twice, of_distribution, unchecked
+from crystallize_core.cli.doctor.installation import duplicates, installed_twice, of_distribution
 from crystallize_core.cli.doctor.process import ask
 from crystallize_core.errors import ConfigurationError
 from crystallize_core.stack.allowing import Allowance
@@ -85,7 +85,7 @@ def doctor(*, budget: float, timeout: float) -> Diagnosis:
     everything = list(distributions())
     shipped = [(_subject(found), found) for found in _first_of_each(everything) if _has_ours(found)]
     ours = {_name(found) for _, found in shipped}
-    findings += [*duplicates(subject for subject, _ in shipped), *unchecked()]
+    findings += duplicates(subject for subject, _ in shipped)
     findings += installed_twice(found for found in everything if _name(found) in ours)
     for subject, distribution in shipped:
         findings += of_distribution(distribution, subject.title)

@@ -8,7 +8,6 @@ import hashlib
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from crystallize_core.cli.doctor.finding import Finding, Subject
 from crystallize_core.cli.metadata import editable_folder
 from crystallize_core.stack.discovery import EXECUTORS, PLUGINS
 
-__all__ = ["duplicates", "installed_twice", "of_distribution", "unchecked"]
+__all__ = ["duplicates", "installed_twice", "of_distribution"]
 
 _GROUP: Final = "crystallize."
 _SHOWN: Final = 5
@@ -155,23 +154,19 @@ def _written_entry_points(path: Path) -> dict[tuple[str, str], str] | None:
 # Requirements ---------------------------------------------------------------------------------------
 
 
-def unchecked() -> Iterator[Finding]:
-    """That requirements cannot be compared here."""
-    if find_spec("packaging") is None:
-        yield Finding(
-            "CZ507", "whether what is installed is what plugins ask for was not looked at: it needs packaging"
-        )
-
-
 def _requirements(distribution: Any, title: str) -> Iterator[Finding]:
     """What a distribution asks for and does not get."""
-    if find_spec("packaging") is None:
-        return
     from importlib_metadata import PackageNotFoundError, version  # noqa: PLC0415 - only where there is something to compare
-    from packaging.requirements import Requirement  # noqa: PLC0415 - no dependency, and not everyone has it
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 - as above
 
     for line in distribution.requires or ():
-        requirement = Requirement(line)
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement as error:
+            yield Finding(
+                "CZ507", f"its requirement {line!r} cannot be read: {str(error).splitlines()[0]}", None, title
+            )
+            continue
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
         try:
