@@ -6,16 +6,18 @@ for every attribute of an object.
 
 from __future__ import annotations
 
+import copyreg
 import importlib.util
 import pickle
 from array import array
 from collections.abc import Iterable
 from typing import Any
 
+from crystallize_core.errors import CrystallizeError
 from crystallize_core.outcome import CellOutcome, ReplicateOutcome
 from crystallize_core.pickling import dumped_by_value
 
-__all__ = ["dumped", "dumped_outcomes", "loaded_outcomes"]
+__all__ = ["dumped", "dumped_outcomes", "keep_own_errors", "loaded_outcomes"]
 
 
 def dumped(item: Any) -> bytes:
@@ -28,9 +30,26 @@ def dumped(item: Any) -> bytes:
     try:
         return pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
     except Exception:
+        if keep_own_errors():
+            return dumped(item)
         if importlib.util.find_spec("cloudpickle") is None:
             raise  # what is the matter with the item says more than that there is no other way
         return dumped_by_value(item)
+
+
+def keep_own_errors() -> bool:
+    """Let our errors be pickled in their own way, which survives a cause that cannot be; says whether they were not.
+
+    tblib, which Dask installs as it is imported, registers another way for all exceptions that are there by then, whatever
+    `__reduce__` they have.
+    """
+    errors = [
+        kind for kind in list(copyreg.dispatch_table) if isinstance(kind, type) and issubclass(kind, BaseException)
+    ]
+    others = [k for k in errors if issubclass(k, CrystallizeError) or k.__module__.startswith("crystallize")]
+    for kind in others:
+        copyreg.dispatch_table.pop(kind, None)
+    return bool(others)
 
 
 def dumped_outcomes(outcomes: Iterable[ReplicateOutcome]) -> bytes:

@@ -1,4 +1,7 @@
-"""Whether this core is one that a distribution says it needs."""
+"""Whether this core is one that a distribution says it needs.
+
+Every run asks, and importing `packaging` would take longer than all of the answer; `crystallize plugins doctor` asks that.
+"""
 
 from __future__ import annotations
 

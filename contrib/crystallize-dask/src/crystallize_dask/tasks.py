@@ -7,11 +7,11 @@ environment. So the threads of one worker take turns, and the result is that of 
 from __future__ import annotations
 
 import contextlib
-import copyreg
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from crystallize_core.packing import keep_own_errors
 from crystallize_core.remote import Answer, Payload, close, for_a_moment, knows, run_chunk
 
 __all__ = ["run", "tear_down"]
@@ -23,18 +23,8 @@ _turn: Final = threading.Lock()
 """Held by the chunk that runs in this process."""
 
 
-def _keep_our_errors() -> None:
-    """Let errors of Crystallize be pickled in their own way, which survives a cause that cannot be.
-
-    Importing Dask has tblib register another way for all exceptions that are there by then, whatever `__reduce__` they have.
-    This module is imported after Dask.
-    """
-    for kind in list(copyreg.dispatch_table):
-        if issubclass(kind, BaseException) and kind.__module__.startswith("crystallize"):
-            del copyreg.dispatch_table[kind]
-
-
-_keep_our_errors()
+# Dask, which is imported by now, has changed how our errors are pickled.
+keep_own_errors()
 
 
 def run(token: str, numbers: Sequence[int], mark: str) -> Answer:
