@@ -31,7 +31,7 @@ def slow(data, ctx):
     if data >= 4:
         print(f"running {{os.getpid()}}\\n", end="", flush=True)
         {wait}
-    time.sleep(0.6)  # too long for a chunk of several
+    time.sleep(1.1)  # so long that a worker is given one at a time, and its outcome is there before the next begins
     return data, {{"value": data}}
 
 try:
