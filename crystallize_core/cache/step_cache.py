@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -79,7 +79,7 @@ class StepCache:
     @property
     def has_failed(self) -> bool:
         """Whether something kept outputs from being cached, so that whoever asks again should begin anew."""
-        return self._warned or any(store.is_broken for store in self._keeps)
+        return self._warned or True in [store.is_broken for store in self._keeps]
 
     def look_up(self, data: Any, state: CellState) -> Lookup:
         """Find the entry of this step for this input in this context.
@@ -99,7 +99,7 @@ class StepCache:
         if self._ask is not None:
             asked_of = self._ask(StepContext(_state=state, step_name=self._name))
             answers = {plugin: found for plugin, found in asked_of if found is not None}
-        asked = asked_names(answers)
+        asked = asked_names(answers) if answers else _NOTHING
         # An entry that is found counts, whatever the file with the names says by now, so that it is read for a miss only.
         known = [names for store in self._reads for names in store.known_names(name)]
         found = self._found_by(known, name, state, answers, asked)
@@ -282,6 +282,9 @@ class StepCache:
         if not self._warned and not self._quiet:
             self._warned = True
             warn_caller(f"step {self._name!r} is not cached: {reason}", CacheWarning)
+
+
+_NOTHING: Final = frozenset[str]()
 
 
 def _entry_name(name: str, values: Mapping[str, str]) -> str:

@@ -55,7 +55,10 @@ class KeptPlan:
         """Whether the plan would be made again as it is."""
         if settings != self._settings or steps != self._steps:
             return False
-        return all(stamp.holds() for stamp in self._stamps) and not any(cache.has_failed for cache in self._caches)
+        for stamp in self._stamps:
+            if not stamp.holds():
+                return False
+        return not [cache for cache in self._caches if cache.has_failed]
 
 
 def _stamp_of(step: Any) -> CodeStamp | None:

@@ -81,7 +81,10 @@ class CodeStamp:
         for space, name, value in self._names:
             if space.get(name, _MISSING) is not value:
                 return False
-        return all(_content_of(cell) is value for cell, value in self._cells) and all(
+        for cell, value in self._cells:
+            if _content_of(cell) is not value:
+                return False
+        return not self._containers or all(
             len(container) * (1 + (type(container) is dict)) == len(items) and all(map(is_, _items(container), items))
             for container, items in self._containers
         )
