@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from crystallize_core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from crystallize_core.cache.caching import Caching
@@ -63,16 +64,4 @@ _HOMES = {
 }
 """The module that each public name lives in; the same as the imports above."""
 
-
-def __getattr__(name: str) -> Any:
-    # Most runs cache nothing, and their workers start the sooner for it.
-    if name not in _HOMES:
-        message = f"module 'crystallize_core.cache' has no attribute {name!r}"
-        raise AttributeError(message)
-    value = getattr(importlib.import_module(f"crystallize_core.cache.{_HOMES[name]}"), name)
-    globals()[name] = value  # the next time it is found without us
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

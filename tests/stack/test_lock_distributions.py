@@ -72,7 +72,7 @@ def test_a_name_that_is_not_installed_is_none(project):
         (None, Source("index")),
         ("{ damaged", Source("index")),
         ({"url": "file:///home/me/lib", "dir_info": {"editable": True}}, Source("editable", "../lib")),
-        ({"url": "file:///home/me/work/x%20y.whl", "archive_info": {}}, Source("path", "x y.whl")),
+        ({"url": "file:///home/me/study/x%20y.whl", "archive_info": {}}, Source("path", "x y.whl")),
         (
             {"url": "https://host/x.whl", "archive_info": {"hashes": {"sha256": "ab"}}},
             Source("archive", "https://host/x.whl#sha256=ab"),
@@ -93,4 +93,4 @@ def test_where_a_distribution_came_from_is_what_its_installer_wrote(site, said, 
     if said is not None:
         text = said if isinstance(said, str) else json.dumps(said)
         (site.folder / "mine-1.0.dist-info" / "direct_url.json").write_text(text, encoding="utf-8")
-    assert source_of(distribution("mine"), Path("/home/me/work")) == source
+    assert source_of(distribution("mine"), Path("/home/me/study")) == source

@@ -5,8 +5,9 @@ And what belongs to running on one machine: `parallel_map`, and the step option 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from crystallize_core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from crystallize_executors.asynchronous import AsyncExecution
@@ -41,16 +42,4 @@ _HOMES = {
 }
 """The module that each public name lives in; the same as the imports above."""
 
-
-def __getattr__(name: str) -> Any:
-    # A worker needs one executor of these and nothing else, and starts the sooner for it.
-    if name not in _HOMES:
-        message = f"module 'crystallize_executors' has no attribute {name!r}"
-        raise AttributeError(message)
-    value = getattr(importlib.import_module(f"crystallize_executors.{_HOMES[name]}"), name)
-    globals()[name] = value  # the next time it is found without us
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
