@@ -1,6 +1,6 @@
 """One digest, whoever runs the replicates: executors by cold and warm caches by mishaps, for three experiments.
 
-    python -m crystallize_core.testing.matrix serial thread process process:start_method=forkserver
+    python -m crystallize_core.testing.matrix serial thread process process:start_method=spawn
 
 prints the table, and ends with 1 where an experiment has more than one digest. In tests:
 

@@ -33,7 +33,7 @@ def main(
 ) -> None:
     """Run three experiments under each of the EXECUTORS, with cold and warm caches and with mishaps, and print the digests.
 
-    An executor is the name of an installed one, with options behind a colon: process:start_method=forkserver,max_workers=2
+    An executor is the name of an installed one, with options behind a colon: process:start_method=spawn,max_workers=2
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix="matrix-") as inside:
         found = run_matrix(

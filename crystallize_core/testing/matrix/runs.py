@@ -108,7 +108,7 @@ def run_matrix(
 
     Args:
         executors: By the name in the table: what makes an executor; the name of an installed one, with options as in
-            `process:start_method=forkserver,max_workers=2`; or None for the plain loop.
+            `process:start_method=spawn,max_workers=2`; or None for the plain loop.
         folder: An empty folder for a project, its caches, and notes of what happened. All workers have to see it.
         experiments: Which of the experiments.
         mishaps: Which of the mishaps. Workers can be killed only where they are processes.

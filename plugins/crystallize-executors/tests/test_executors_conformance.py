@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from crystallize_core.testing import ExecutorConformance
 from crystallize_executors import (
     AsyncExecution,
@@ -45,10 +43,9 @@ class TestProcessExecution(ExecutorConformance):
         return ProcessExecution(max_workers=workers)
 
 
-@pytest.mark.skipif("not hasattr(os, 'fork')", reason="this system has no forkserver")
-class TestForkserver(ExecutorConformance):
+class TestSpawn(ExecutorConformance):
     workers = (1,)  # how a process starts makes no difference to how several of them are kept busy
     ends_hanging_steps = True
 
     def executor(self, workers):
-        return ProcessExecution(max_workers=workers, start_method="forkserver")
+        return ProcessExecution(max_workers=workers, start_method="spawn")

@@ -38,7 +38,7 @@ EXECUTORS = {
     "serial": "SerialExecution()",
     "thread": "ThreadExecution(max_workers=2)",
     "async": "AsyncExecution(max_workers=2)",
-    "spawn": "ProcessExecution(max_workers=2)",
+    "spawn": 'ProcessExecution(max_workers=2, start_method="spawn")',
     "forkserver": 'ProcessExecution(max_workers=2, start_method="forkserver")',
 }
 
@@ -47,11 +47,6 @@ def start(tmp_path, executor, wait):
     """Start the script in a group of its own and read on until replicates hang; gives back their processes."""
     script = tmp_path / "script.py"
     body = SCRIPT.format(executor=executor, wait=wait)
-    if "forkserver" in executor:
-        head, _, tail = body.partition("try:\n")
-        body = (
-            head + 'if __name__ == "__main__":\n' + "".join(f"    {line}\n" for line in ("try:\n" + tail).split("\n"))
-        )
     if "Async" in executor:
         body = body.replace("def slow", "async def slow")
     script.write_text(body)

@@ -198,11 +198,12 @@ def test_a_worker_that_cannot_import_the_steps_is_refused_with_the_reason(tmp_pa
         run(only_here.step)
 
 
-def test_workers_that_die_while_they_start_end_the_run(monkeypatch):
+@pytest.mark.parametrize("method", METHODS)
+def test_workers_that_die_while_they_start_end_the_run(method, monkeypatch):
     """A broken interpreter is reported after a few attempts, not tried for ever."""
     monkeypatch.setattr("crystallize_executors.pool.serve", os._exit)
     with raises(WorkerError, "worker processes end while they start (exit code 1)"):
-        run(square())
+        run(square(), start_method=method)
 
 
 SCRIPT = """
@@ -224,25 +225,29 @@ result = Experiment(
     datasource=lambda ctx: ctx["replicate"],
     pipeline=[shift(by=2), show],
     replicates=5,
-    plugins=[ProcessExecution(max_workers=2)],
+    plugins=[ProcessExecution(max_workers=2, start_method={method!r})],
 ).run()
 print(result.metrics.baseline.metrics, result.errors)
 """
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("how", ["script", "-c", "stdin"])
-def test_code_that_is_typed_anywhere_runs_in_workers(how, tmp_path):
+def test_code_that_is_typed_anywhere_runs_in_workers(how, method, tmp_path):
     """A script without a guard, `python -c` and an interactive session all work."""
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    command = {"script": [str(script)], "-c": ["-c", SCRIPT], "stdin": ["-"]}[how]
+    text = SCRIPT.replace("{method!r}", repr(method))
+    script.write_text(text)
+    command = {"script": [str(script)], "-c": ["-c", text], "stdin": ["-"]}[how]
     done = subprocess.run(
-        [sys.executable, *command], input=SCRIPT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *command], input=text, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.stdout, done.stderr) == ("{'x': [2, 3, 4, 5, 6]} {}\n", "")
 
 
-def test_steps_may_start_processes_of_their_own():
+@pytest.mark.parametrize("inner", METHODS)
+@pytest.mark.parametrize("method", METHODS)
+def test_steps_may_start_processes_of_their_own(method, inner):
     """Workers are no daemons, so that a library inside a step may use a pool."""
 
     @pipeline_step()
@@ -250,10 +255,10 @@ def test_steps_may_start_processes_of_their_own():
         import concurrent.futures
         import multiprocessing
 
-        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context(inner)) as pool:
             return data, {"absolute": pool.submit(abs, -data).result()}
 
-    result = run(nested, replicates=2)
+    result = run(nested, replicates=2, start_method=method)
     assert (result.metrics.baseline.metrics, result.errors) == ({"absolute": [0, 1]}, {})
 
 

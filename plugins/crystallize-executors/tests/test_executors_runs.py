@@ -22,7 +22,7 @@ PARALLEL = [
     AsyncExecution(max_workers=3),
     ProcessExecution(max_workers=1),
     ProcessExecution(max_workers=2),
-    ProcessExecution(max_workers=2, start_method="forkserver"),
+    ProcessExecution(max_workers=2, start_method="spawn"),
     ParallelExecution(max_workers=2),
     ParallelExecution(max_workers=2, executor_type="process"),
 ]

@@ -54,7 +54,7 @@ def map_in_processes(gathering: Gathering, func: Callable[[Any], Any], count: in
             "parallel_map cannot start processes here: this process is a daemon, as the workers of multiprocessing.Pool "
             """are, and those may have no children; use backend="thread\""""
         )
-    with WorkerPool("spawn", payload, share(count)) as pool:
+    with WorkerPool(None, payload, share(count)) as pool:
         _Run(gathering, pool, name_of(func), count, total).drive(first)
 
 

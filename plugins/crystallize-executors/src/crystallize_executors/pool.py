@@ -13,10 +13,11 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -26,12 +27,11 @@ import attrs
 
 from crystallize_core.errors import WorkerError
 from crystallize_executors.board import Board, Overdue
+from crystallize_executors.interrupts import interrupts_blocked
 from crystallize_executors.worker import Message, serve
 
 __all__ = ["Worker", "WorkerPool"]
 
-CONTEXTS: Final = {"spawn": "loky", "forkserver": "forkserver"}
-"""Our word for a start method -> that of multiprocessing. Loky's is a spawn that does not run `__main__` again."""
 GRACE: Final = 5.0
 """Seconds that workers get to end by themselves once nothing is left to do."""
 LOOK: Final = 0.25
@@ -94,22 +94,36 @@ class Worker:
         return f"signal {-code}", True
 
 
+def _way_of(start_method: str | None) -> tuple[Callable[..., BaseProcess], Callable[[], None]]:
+    """How processes are made, and what is to be done before one is started; only runs with processes import it."""
+    has_server = "forkserver" in multiprocessing.get_all_start_methods()
+    if start_method == "forkserver" or (start_method is None and has_server):
+        if not has_server:
+            raise WorkerError(
+                """this system cannot copy processes: use start_method="spawn", or leave it to be chosen"""
+            )
+        from crystallize_executors.fork_server import server  # noqa: PLC0415
+        from crystallize_executors.forking import ForkedProcess  # noqa: PLC0415
+
+        server.begin()  # so that it starts while other things are done
+        return ForkedProcess, server.wait_until_ready
+    import loky  # noqa: F401, PLC0415 - registers its start method, a spawn that does not run `__main__` again
+
+    return multiprocessing.get_context("loky").Process, lambda: None  # type: ignore[attr-defined]
+
+
 class WorkerPool:
     """The worker processes of one run; a context manager that leaves none of them behind.
 
     Args:
-        start_method: `spawn` or `forkserver`.
+        start_method: `spawn` or `forkserver`; None for the faster one that this system has.
         payload: The pickled replicate function, sent to each worker once.
         share: How many workers of its own each worker may have at work.
 
     """
 
-    def __init__(self, start_method: str, payload: bytes, share: int) -> None:
-        if start_method == "spawn":
-            import loky  # noqa: F401, PLC0415 - registers its start method; only runs with processes need it
-
-        self._start_method = start_method
-        self._context: Any = multiprocessing.get_context(CONTEXTS[start_method])
+    def __init__(self, start_method: str | None, payload: bytes, share: int) -> None:
+        self._process, self._prepare = _way_of(start_method)
         self._payload = payload
         self._share = share
         self._started = 0
@@ -126,18 +140,19 @@ class WorkerPool:
         """
         if self._abandoned:
             raise WorkerError("no worker process can start any more: the interpreter is about to end")
-        task_reader, task_writer = self._context.Pipe(duplex=False)
-        answer_reader, answer_writer = self._context.Pipe(duplex=False)
+        self._prepare()
+        task_reader, task_writer = multiprocessing.Pipe(duplex=False)
+        answer_reader, answer_writer = multiprocessing.Pipe(duplex=False)
         board = Board()
         self._started += 1
-        process = self._context.Process(
+        process = self._process(
             target=serve,
             args=(task_reader, answer_writer, self._share, board),
             name=f"crystallize-worker-{self._started}",
             daemon=False,
         )
         try:
-            with _interrupts_blocked():
+            with interrupts_blocked():
                 process.start()
                 self.workers.append(Worker(process, task_writer, answer_reader, board))
         except BaseException:  # a time limit may end this thread between the start and the list
@@ -187,10 +202,7 @@ class WorkerPool:
 
     def startup_error(self, how: str) -> WorkerError:
         """The error for workers that end before they can say anything; `how` the last one did."""
-        message = f"worker processes end while they start ({how}); what they wrote to stderr says why"
-        if self._start_method == "forkserver":
-            message += """; workers of a forkserver import the script, which needs its `if __name__ == "__main__":`"""
-        return WorkerError(message)
+        return WorkerError(f"worker processes end while they start ({how}); what they wrote to stderr says why")
 
     def abandon(self) -> None:
         """Kill the workers and start no other, whatever the thread that uses them is about to do."""
@@ -229,10 +241,13 @@ _pools: Final[weakref.WeakSet[WorkerPool]] = weakref.WeakSet()
 
 
 @atexit.register
-def _abandon_all() -> None:
+def _end_all() -> None:
     # A thread that was left behind by Ctrl-C may still drive a pool, and multiprocessing would wait for its workers.
     for pool in list(_pools):
         pool.abandon()
+    loaded = sys.modules.get("crystallize_executors.fork_server")
+    if loaded is not None:  # only after that: the server ends when its last worker has
+        loaded.server.stop()
 
 
 def _kill(worker: Worker) -> None:
@@ -249,16 +264,3 @@ def _close(worker: Worker) -> None:
         with contextlib.suppress(OSError):
             end.close()
     worker.board.close()
-
-
-@contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Have a child process start with Ctrl-C blocked: it comes to this process, which then ends the child."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -35,9 +35,10 @@ class ProcessExecution(BasePlugin):
 
     Args:
         max_workers: The number of processes; None for the number of cores that this process may use.
-        start_method: `"spawn"` starts a fresh interpreter that does not run the user's script again;
-            `"forkserver"` (Unix) copies a small server process, which is faster where many start, and
-            imports the script, which must therefore be guarded by `if __name__ == "__main__":`.
+        start_method: `"forkserver"` (Unix) copies workers from a server process that has imported what
+            every worker needs and nothing else; it is started once and serves the runs that follow.
+            `"spawn"` starts a fresh interpreter for each worker, which takes some tenths of a second.
+            None for `"forkserver"` where the system has it. Neither runs the user's script again.
         max_deaths: How many worker processes one replicate may take with it before its cells count as
             failed.
         progress: Whether to say on stderr how far the run is.
@@ -51,7 +52,9 @@ class ProcessExecution(BasePlugin):
     concurrency = "process"
 
     max_workers: int | None = attrs.field(default=None, validator=at_least_one)
-    start_method: Literal["spawn", "forkserver"] = attrs.field(default="spawn", validator=one_of("spawn", "forkserver"))
+    start_method: Literal["spawn", "forkserver"] | None = attrs.field(
+        default=None, validator=one_of("spawn", "forkserver", None)
+    )
     max_deaths: int = attrs.field(default=3, validator=at_least_one)
     progress: bool = attrs.field(default=False, validator=true_or_false)
 
