@@ -15,7 +15,7 @@ from crystallize_core.accelerators import GPUConfig, best_type, gpu_of
 from crystallize_core.errors import DefinitionError
 from crystallize_core.quantities import attempted, cores, in_words, labels, quoted, read, size, table_of
 
-__all__ = ["GPUConfig", "ResourceRequest", "as_request", "combined"]
+__all__ = ["GPUConfig", "ResourceRequest", "as_request", "asked_by", "combined"]
 
 KEYS: Final = ("cpu", "memory", "storage", "gpu", "gpu_count", "affinity")
 
@@ -151,6 +151,17 @@ def combined(requests: Iterable[Any]) -> ResourceRequest:
         gpu=gpu,
         affinity=sorted({label for request in found for label in request.affinity}),
     )
+
+
+def asked_by(experiment: Any) -> ResourceRequest:
+    """What a replicate of this experiment needs: `combined` of what its steps ask for with their option `resources`.
+
+    Raises:
+        DefinitionError: A step asks for something that is no request.
+
+    """
+    asked = (step.options.get("resources") for step in experiment.pipeline.steps)
+    return combined(request for request in asked if request is not None)
 
 
 def _most(amounts: Iterable[Any]) -> Any:

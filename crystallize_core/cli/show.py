@@ -17,9 +17,9 @@ from crystallize_core.cli.reasons import why_there
 from crystallize_core.errors import ConfigurationError, PluginError, did_you_mean, safe_str
 from crystallize_core.plugin import BasePlugin
 from crystallize_core.stack.contract import contract_of
-from crystallize_core.stack.convert import type_name
 from crystallize_core.stack.declared import FACTORY, MASK, REQUIRED, Option, options_of
 from crystallize_core.stack.meaning import meaning
+from crystallize_core.stack.option_types import type_name
 from crystallize_core.stack.options import values_of
 
 __all__ = ["Hook", "Shown", "ShownOption", "show"]

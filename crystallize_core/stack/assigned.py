@@ -14,8 +14,8 @@ from typing import Any, Final
 import attrs
 
 from crystallize_core.errors import ConfigurationError, did_you_mean
-from crystallize_core.stack.convert import UNIONS, bare, is_table_class
 from crystallize_core.stack.declared import SECRET, Option, options_of
+from crystallize_core.stack.option_types import UNIONS, bare, is_table_class
 from crystallize_core.stack.origins import Key, Origin, Trace
 from crystallize_core.stack.texts import parse_text
 

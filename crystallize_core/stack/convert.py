@@ -1,8 +1,7 @@
 """Checks a value that came from a configuration against a type annotation, strictly.
 
-Here lives what is known about *types*: what each annotation accepts, what little is converted, and
-how an annotation is written for people. What is known about *classes* and their options is in
-`options.py`.
+Here lives what is known about *types*: what each annotation accepts, and what little is converted. How an
+annotation is written is in `option_types.py`, what is known about *classes* and their options in `options.py`.
 
 Two things kept us from using a library for it. Strictness: a value is converted only where a text
 format has no way to write the type (a `Path`, a `tuple`, a function), so `"7"` is never an `int` and
@@ -12,7 +11,6 @@ converters and validators stand in one list, where a library would stop at its o
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import enum
 import importlib
@@ -28,29 +26,23 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from crystallize_core.errors import describe, did_you_mean, safe_str
+from crystallize_core.stack.option_types import UNIONS, bare, choice_texts, element_types, is_table_class, type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     _Reader = Callable[["Conversion", Any, Any, str], Any]
 
 __all__ = [
     "CONTAINERS",
-    "UNIONS",
     "Conversion",
     "Fit",
     "Problem",
     "as_path",
-    "bare",
-    "choice_texts",
-    "is_table_class",
     "scalar_from_text",
     "shown",
-    "type_name",
 ]
 
-UNIONS = (typing.Union, types.UnionType)
-_WRAPPERS = (typing.Annotated, typing.Final, typing.ClassVar)
 _SIMPLE = (str, bytes, bool, int, float, dt.date, dt.time, dt.timedelta, enum.Enum)
 _WORDS = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -100,49 +92,6 @@ def shown(value: object, *, secret: bool = False) -> str:
     return f"{kind} {'***' if secret else text}"
 
 
-def bare(annotation: Any) -> Any:
-    """The annotation without `Annotated`, `Final`, `NewType` and aliases; a type variable is `Any`."""
-    while True:
-        origin = typing.get_origin(annotation)
-        alias = annotation if origin is None else origin
-        if isinstance(annotation, typing.NewType):
-            annotation = annotation.__supertype__
-        elif isinstance(annotation, dataclasses.InitVar):
-            annotation = annotation.type
-        elif type(alias).__name__ == "TypeAliasType":  # by name: `typing` has it since Python 3.12
-            try:
-                annotation = alias.__value__
-            except NameError:
-                return Any
-        elif origin in _WRAPPERS:
-            annotation = typing.get_args(annotation)[0]
-        elif annotation in (None, typing.LiteralString):
-            return types.NoneType if annotation is None else str
-        else:
-            open_ended = isinstance(annotation, typing.TypeVar) or annotation in _WRAPPERS
-            return Any if open_ended else annotation
-
-
-def type_name(annotation: Any) -> str:
-    """An annotation as people write it: `int`, `str | None`, `list[int]`, `'thread' | 'process'`."""
-    if type(annotation).__name__ == "TypeAliasType":
-        return str(annotation.__name__)  # an alias may be recursive, so its name has to do
-    kind = bare(annotation)
-    if kind in (types.NoneType, Any, ...):
-        return {types.NoneType: "None", Any: "Any"}.get(kind, "...")
-    if isinstance(kind, list):  # the parameters of a Callable
-        return f"[{', '.join(type_name(item) for item in kind)}]"
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in UNIONS:
-        return " | ".join(dict.fromkeys(type_name(member) for member in arguments))
-    if origin is Literal:
-        return " | ".join(str(c) if isinstance(c, enum.Enum) else repr(c) for c in arguments)
-    written = kind.__forward_arg__ if isinstance(kind, typing.ForwardRef) else safe_str(kind).removeprefix("typing.")
-    name: str = getattr(origin or kind, "__name__", None) or written
-    has_items = bool(arguments) or kind == tuple[()]
-    return name + (f"[{', '.join(type_name(a) for a in arguments) or '()'}]" if has_items else "")
-
-
 def scalar_from_text(kind: Any, text: str) -> bool | int | float:
     """A bool, int or float written as text; ValueError when it is not one."""
     if kind is not bool:
@@ -150,21 +99,6 @@ def scalar_from_text(kind: Any, text: str) -> bool | int | float:
     if text.strip().lower() not in _WORDS:
         raise ValueError(text)
     return _WORDS[text.strip().lower()]
-
-
-def is_table_class(kind: Any) -> bool:
-    """Whether a value of this class is written as a table: an attrs class or a dataclass."""
-    return isinstance(kind, type) and (attrs.has(kind) or dataclasses.is_dataclass(kind))
-
-
-def choice_texts(choices: Iterable[Any]) -> dict[str, Any]:
-    """Choices of a Literal or an Enum by what is written for them; names of members before values."""
-    choices = list(choices)
-    texts = {c.name: c for c in choices if isinstance(c, enum.Enum)}
-    for choice in choices:
-        value = choice.value if isinstance(choice, enum.Enum) else choice
-        texts.setdefault(str(value).lower() if isinstance(value, bool) else str(value), choice)
-    return texts
 
 
 def _chosen(choices: Sequence[Any], value: object) -> list[Any]:
@@ -204,15 +138,6 @@ def _is_instance(value: object, kind: Any) -> bool:
         return isinstance(value, kind)
     except TypeError:  # not a class, or a protocol that cannot be asked
         return False
-
-
-def _element_types(kind: Any, count: int) -> list[Any] | None:
-    """The type of each of `count` items; None when a tuple has to have another length."""
-    arguments = typing.get_args(kind)
-    is_tuple = typing.get_origin(kind) is tuple
-    if not is_tuple or arguments[1:] == (...,):
-        return [arguments[0] if arguments else Any] * count
-    return list(arguments) if len(arguments) == count else None
 
 
 # What a value of each declared class is read from, and what is made when it is not one already.
@@ -356,13 +281,13 @@ class Conversion:
         sources, made = _ITEMS[origin]
         if not _is_instance(value, sources) or isinstance(value, (str, bytes, bytearray)):
             return self.mismatch(kind, value, path)
-        element_types = _element_types(kind, len(value))
-        if element_types is None:
+        kinds = element_types(kind, len(value))
+        if kinds is None:
             return self.mismatch(kind, value, path, f"it has {len(value)} item{'' if len(value) == 1 else 's'}")
         before = len(self.found)
         items = [
             self.read(element, item, f"{path}[{index}]")
-            for index, (element, item) in enumerate(zip(element_types, value, strict=True))
+            for index, (element, item) in enumerate(zip(kinds, value, strict=True))
         ]
         if len(self.found) > before:
             return value

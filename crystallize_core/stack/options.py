@@ -16,14 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from crystallize_core.errors import MOST_LISTED, ConfigurationError, describe, did_you_mean, listed
-from crystallize_core.stack.convert import (
-    Conversion,
-    Problem,
-    as_path,
-    is_table_class,
-    shown,
-    type_name,
-)
+from crystallize_core.stack.convert import Conversion, Problem, as_path, shown
+from crystallize_core.stack.option_types import is_table_class, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,17 +11,8 @@ from collections import abc
 from pathlib import PurePath
 from typing import Any, Literal
 
-from crystallize_core.stack.convert import (
-    CONTAINERS,
-    UNIONS,
-    Conversion,
-    Problem,
-    bare,
-    choice_texts,
-    is_table_class,
-    scalar_from_text,
-    type_name,
-)
+from crystallize_core.stack.convert import CONTAINERS, Conversion, Problem, scalar_from_text
+from crystallize_core.stack.option_types import UNIONS, bare, choice_texts, is_table_class, type_name
 
 __all__ = ["parse_text"]
 

@@ -16,8 +16,8 @@ import attrs
 from crystallize_core.cli.docstrings import described_names, summary_of
 from crystallize_core.stack.checking import hooks_of
 from crystallize_core.stack.contract import contract_of
-from crystallize_core.stack.convert import type_name
 from crystallize_core.stack.declared import FACTORY, REQUIRED, Option, options_of
+from crystallize_core.stack.option_types import type_name
 
 __all__ = ["CHECKOUT", "Distribution", "Entry", "OptionText", "distributions"]
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
@@ -34,26 +31,10 @@ class Test{name}(ExecutorConformance):
 needs_forkserver = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no forkserver")
 
 
-def kit(folder, classes, *wanted):
-    """Run the kit in a suite of its own; gives back what became of each test, by class and name, with the message."""
-    shutil.copy(Path(__file__).with_name("strangers.py"), folder)
-    (folder / "test_suite.py").write_text(HEAD + "".join(classes))
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    report = folder / "report.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    tests = [f"test_suite.py::{test}" for test in wanted] or ["test_suite.py"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)])}
-    done = subprocess.run(
-        [*command, *tests], cwd=folder, capture_output=True, text=True, timeout=280, check=False, env=environment
-    )
-    assert report.is_file(), done.stdout + done.stderr
-    found = {}
-    for case in ElementTree.parse(report).iter("testcase"):
-        name = f"{case.attrib['classname'].rpartition('.')[2]}::{case.attrib['name']}"
-        outcome = case[0] if len(case) else None
-        kind = "passed" if outcome is None else outcome.tag
-        found[name] = kind, "" if outcome is None else f"{outcome.attrib.get('message', '')}\n{outcome.text or ''}"
-    return found
+@pytest.fixture
+def kit(run_kit):
+    """Runs the kit on these subclasses of it."""
+    return lambda classes, *wanted: run_kit("strangers.py", HEAD + "".join(classes), *wanted)
 
 
 def subclass(name, *, workers=(1,), tiny=500, patience=10.0, arguments=""):
@@ -65,32 +46,32 @@ def counted(found):
     return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
-def test_a_loop_of_a_stranger_passes(tmp_path):
+def test_a_loop_of_a_stranger_passes(kit):
     """Ten lines that know nothing of ours."""
-    found = kit(tmp_path, [subclass("Plain")])
+    found = kit([subclass("Plain")])
     assert {name: text for name, (kind, text) in found.items() if kind == "failure"} == {}
     assert counted(found)["passed"] >= 55
 
 
-def test_threads_of_a_stranger_pass(tmp_path):
+def test_threads_of_a_stranger_pass(kit):
     """With the threads of the standard library."""
-    found = kit(tmp_path, [subclass("Threads", workers=(1, 3), arguments="workers")])
+    found = kit([subclass("Threads", workers=(1, 3), arguments="workers")])
     assert {name: text for name, (kind, text) in found.items() if kind == "failure"} == {}
     assert counted(found)["passed"] >= 55
 
 
 @needs_forkserver
-def test_processes_of_a_stranger_pass(tmp_path):
+def test_processes_of_a_stranger_pass(kit):
     """With one process for each replicate, and `crystallize_core.remote` for what goes there and back."""
-    found = kit(tmp_path, [subclass("Processes", workers=(2,), tiny=30, arguments="workers")])
+    found = kit([subclass("Processes", workers=(2,), tiny=30, arguments="workers")])
     assert {name: text for name, (kind, text) in found.items() if kind == "failure"} == {}
     assert counted(found)["passed"] >= 55
 
 
-def test_what_does_not_apply_is_skipped_with_the_reason(tmp_path):
+def test_what_does_not_apply_is_skipped_with_the_reason(kit):
     """So that nobody thinks that it has passed."""
     test = "test_a_replicate_that_kills_its_worker_fails_alone"
-    found = kit(tmp_path, [subclass("Plain")], f"TestPlain::{test}")
+    found = kit([subclass("Plain")], f"TestPlain::{test}")
     ((kind, text),) = found.values()
     assert kind == "skipped"
     assert "this executor has concurrency 'serial', and its replicates have no processes of their own" in text
@@ -124,11 +105,11 @@ BROKEN_PROCESSES = {
 }
 
 
-def test_a_broken_executor_fails_where_its_fault_is(tmp_path):
+def test_a_broken_executor_fails_where_its_fault_is(kit):
     """In the test that is named after the promise that it breaks, with what was found; all of them in one go."""
     broken = BROKEN | (BROKEN_PROCESSES if hasattr(os, "fork") else {})
     classes = [subclass(name, workers=(2,), patience=1.0) for name in broken]
-    outcomes = kit(tmp_path, classes, *(f"Test{name}::{test}" for name, (test, _) in broken.items()))
+    outcomes = kit(classes, *(f"Test{name}::{test}" for name, (test, _) in broken.items()))
     for name, (test, message) in broken.items():
         found = [both for case, both in outcomes.items() if re.match(rf"Test{name}::{test}(\[|$)", case)]
         kinds, texts = {kind for kind, _ in found}, "\n".join(text for _, text in found)
@@ -136,10 +117,10 @@ def test_a_broken_executor_fails_where_its_fault_is(tmp_path):
         assert message in texts, name
 
 
-def test_a_class_that_does_not_say_how_the_executor_is_made_fails(tmp_path):
+def test_a_class_that_does_not_say_how_the_executor_is_made_fails(kit):
     """Not silently collected as nothing."""
     text = "\n\nclass TestNothing(ExecutorConformance):\n    pass\n"
-    found = kit(tmp_path, [text], "TestNothing::test_every_replicate_runs_once")
+    found = kit([text], "TestNothing::test_every_replicate_runs_once")
     ((kind, text),) = found.values()
     assert kind == "failure"
     assert "TestNothing must say what it tests: def executor(self, workers): return ..." in text

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-from xml.etree import ElementTree
-
 import pytest
 
 from crystallize_core.testing.plugins.checks import ALL
@@ -185,31 +178,15 @@ class TestModule(PluginConformance):
 '''
 
 
-def kit(folder, text, *wanted):
-    """Run the kit in a suite of its own; gives back what became of each test, by class and name, with the message."""
-    shutil.copy(Path(__file__).with_name("broken_plugins.py"), folder)
-    (folder / "test_suite.py").write_text(HEAD + text)
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    report = folder / "report.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    tests = [f"test_suite.py::{test}" for test in wanted] or ["test_suite.py"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)])}
-    done = subprocess.run(
-        [*command, *tests], cwd=folder, capture_output=True, text=True, timeout=280, check=False, env=environment
-    )
-    assert report.is_file(), done.stdout + done.stderr
-    found = {}
-    for case in ElementTree.parse(report).iter("testcase"):
-        name = f"{case.attrib['classname'].rpartition('.')[2]}::{case.attrib['name']}"
-        outcome = case[0] if len(case) else None
-        kind = "passed" if outcome is None else outcome.tag
-        found[name] = kind, "" if outcome is None else f"{outcome.attrib.get('message', '')}\n{outcome.text or ''}"
-    return found
+@pytest.fixture
+def kit(run_kit):
+    """Runs the kit on these plugins."""
+    return lambda text, *wanted: run_kit("broken_plugins.py", HEAD + text, *wanted)
 
 
-def test_correct_plugins_of_strangers_pass(tmp_path):
+def test_correct_plugins_of_strangers_pass(kit):
     """A class of our base, and an object with marks, one of them a wrapper."""
-    found = kit(tmp_path, CORRECT)
+    found = kit(CORRECT)
     assert {name: text for name, (kind, text) in found.items() if kind == "failure"} == {}
     assert sum(kind == "passed" for kind, _ in found.values()) > 90
 
@@ -220,12 +197,12 @@ def test_every_check_is_tried_on_a_plugin_that_breaks_it():
     assert [name for name in BROKEN if name not in {check.name for check in ALL}] == []
 
 
-def test_a_broken_plugin_fails_where_its_fault_is(tmp_path):
+def test_a_broken_plugin_fails_where_its_fault_is(kit):
     """In the test that is named after the promise that it breaks, with what was found; all of them in one go."""
     cases = [(check, *case) for check, found in BROKEN.items() for case in found]
     text = "".join(CLASS.format(name=f"{at}", made=f"broken.{made}") for at, (_, made, _) in enumerate(cases))
     wanted = [f"Test{at}::test_{check}" for at, (check, _, _) in enumerate(cases)]
-    outcomes = kit(tmp_path, text, *wanted)
+    outcomes = kit(text, *wanted)
     problems = []
     for test, (check, made, message) in zip(wanted, cases, strict=True):
         kind, said = outcomes[test]
@@ -234,18 +211,18 @@ def test_a_broken_plugin_fails_where_its_fault_is(tmp_path):
     assert problems == []
 
 
-def test_what_does_not_apply_is_skipped_with_the_reason(tmp_path):
+def test_what_does_not_apply_is_skipped_with_the_reason(kit):
     """So that nobody thinks that it has passed."""
-    found = kit(tmp_path, CORRECT, "TestCounts::test_its_options_survive_toml")
+    found = kit(CORRECT, "TestCounts::test_its_options_survive_toml")
     ((kind, text),) = found.values()
     assert kind == "skipped"
     assert "the plugin has no options" in text
 
 
-def test_a_class_that_does_not_say_how_the_plugin_is_made_fails(tmp_path):
+def test_a_class_that_does_not_say_how_the_plugin_is_made_fails(kit):
     """Not silently collected as nothing."""
     text = "\n\nclass TestNothing(PluginConformance):\n    pass\n"
-    found = kit(tmp_path, text, "TestNothing::test_it_repeats_itself")
+    found = kit(text, "TestNothing::test_it_repeats_itself")
     ((kind, text),) = found.values()
     assert kind == "failure"
     assert "TestNothing must say what it tests: def make(self): return ..." in text

@@ -12,8 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystallize_core import DefinitionError, GPUConfig, ResourceRequest, as_request, combined
+from crystallize_core import (
+    BasePlugin,
+    DefinitionError,
+    Experiment,
+    GPUConfig,
+    ResourceRequest,
+    as_request,
+    combined,
+    pipeline_step,
+)
 from crystallize_core.accelerators import FAMILIES, best_type, family_of
+from crystallize_core.requirements import asked_by
 
 SIZES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
 SIZES |= {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -328,3 +338,28 @@ def test_no_family_stands_in_two_lines():
     """Its place would depend on the order of the table."""
     everything = [family for line in FAMILIES for family in line]
     assert len(everything) == len(set(everything))
+
+
+def test_a_replicate_needs_the_most_of_what_its_steps_ask_for():
+    """Steps that ask for nothing do not count; what schedulers are asked for, whichever it is."""
+
+    class Claims(BasePlugin):
+        def step_options(self):
+            return {"resources": as_request}
+
+    @pipeline_step(resources={"cpu": 2})
+    def first(data, ctx):
+        return data
+
+    @pipeline_step()
+    def second(data, ctx):
+        return data
+
+    @pipeline_step(resources={"cpu": 1, "memory": "1Gi"})
+    def third(data, ctx):
+        return data
+
+    asks = Experiment(lambda ctx: 1, [first, second, third], [Claims()], autoload=False)
+    asks_nothing = Experiment(lambda ctx: 1, [second], autoload=False)
+    assert asked_by(asks) == as_request({"cpu": 2, "memory": "1Gi"})
+    assert asked_by(asks_nothing) == ResourceRequest()

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystallize_core.errors import ConfigurationError
-from crystallize_core.stack.convert import type_name
 from crystallize_core.stack.declared import REQUIRED, Option, options_of
+from crystallize_core.stack.option_types import type_name
 from crystallize_core.stack.options import build, problems, values_of
 from crystallize_core.stack.texts import parse_text
 

@@ -9,8 +9,9 @@ import pytest
 
 import crystallize_slurm
 from crystallize_core import BasePlugin, DefinitionError, Experiment, as_request, pipeline_step
+from crystallize_core.requirements import asked_by
 from crystallize_slurm import SlurmExecution
-from crystallize_slurm.parameters import parameters_of, request_of
+from crystallize_slurm.parameters import parameters_of
 
 
 def test_the_executor_has_its_documented_options_and_defaults():
@@ -152,7 +153,7 @@ def test_the_most_that_any_step_asks_for_reaches_the_script(slurm):
         max_workers=1, poll_seconds=0.1, timeout_minutes=5, partition="long", parameters={"comment": "x"}
     )
     experiment = Experiment(lambda ctx: 1, [small, large], replicates=2, plugins=[made, Claims()], name="two steps")
-    assert request_of(experiment) == as_request({"cpu": 2, "memory": "1Gi", "affinity": ["fast"]})
+    assert asked_by(experiment) == as_request({"cpu": 2, "memory": "1Gi", "affinity": ["fast"]})
     assert experiment.run().errors == {}
     assert slurm.flags() == [
         "comment=x",

@@ -122,4 +122,4 @@ def test_progress_says_how_many_replicates_are_done_and_how_many_jobs_run(capsys
         with Progress(5, enabled=enabled) as shown:
             shown.advance(3)
             shown.show(1, 2)
-    assert capsys.readouterr().err == "3 of 5 replicates, 1 of 2 jobs running, 0 s\n"
+    assert capsys.readouterr().err == "3 of 5 replicates, 1 of 2 jobs running, 0.0 s\n"

@@ -7,11 +7,10 @@ from typing import Any, Final
 
 import attrs
 
-from crystallize_core import ResourceRequest, combined
+from crystallize_core import ResourceRequest
+from crystallize_core.requirements import asked_by
 
 __all__ = ["Demands"]
-
-OPTION: Final = "resources"
 
 
 @attrs.frozen
@@ -28,8 +27,7 @@ class Demands:
     @classmethod
     def of(cls, experiment: Any) -> Demands:
         """Those of the steps of an experiment."""
-        asked = [step.options.get(OPTION) for step in experiment.pipeline.steps]
-        return cls(combined(request for request in asked if request is not None))
+        return cls(asked_by(experiment))
 
     def taken_of(self, worker: Mapping[str, Any]) -> dict[str, float] | None:
         """What a replicate takes of this worker while it runs; None if it cannot run there.

@@ -6,17 +6,17 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Self
 
 import attrs
 
 from crystallize_core.errors import WorkerError
+from crystallize_core.interrupts import interrupts_blocked
 
 __all__ = ["LocalWorkers", "cores", "worker_count"]
 
@@ -117,7 +117,7 @@ class LocalWorkers:
         path = [entry for entry in sys.path if not entry.startswith(str(self._folder))]
         command = [sys.executable, *flags, "-c", _PROGRAM, json.dumps({**wanted, "path": path})]
         environment = {**os.environ, WORKERS: str(max(1, cores() // self._count))}
-        with _interrupts_blocked():
+        with interrupts_blocked():
             process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)  # noqa: S603 - this interpreter
             self._workers.append(_Worker(name, process, folder))
 
@@ -168,16 +168,3 @@ def _close(worker: _Worker) -> None:
         with contextlib.suppress(OSError):
             worker.process.stdin.close()
     shutil.rmtree(worker.folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Have a child process start with Ctrl-C blocked: it comes to this process, which then ends the child."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import attrs
 
-from crystallize_core import ResourceRequest, combined
+from crystallize_core import ResourceRequest
 from crystallize_core.errors import WorkerError
+from crystallize_core.requirements import asked_by
 
 __all__ = ["Demands"]
 
-OPTION: Final = "resources"
 MOST_LISTED: Final = 5
 TRACE: Final = 0.001
 """So much of a resource that stands for a property of a node: everybody who needs the property may have it."""
@@ -35,8 +35,7 @@ class Demands:
     @classmethod
     def of(cls, experiment: Any) -> Demands:
         """Those of the steps of an experiment."""
-        asked = [step.options.get(OPTION) for step in experiment.pipeline.steps]
-        return cls(combined(request for request in asked if request is not None))
+        return cls(asked_by(experiment))
 
     @property
     def amounts(self) -> dict[str, float]:

@@ -23,6 +23,7 @@ import attrs
 from crystallize_core import BasePlugin
 from crystallize_core.option_checks import at_least_one, one_of, positive_seconds, true_or_false
 from crystallize_core.remote import Payload, payload_of, run_chunk, take
+from crystallize_core.requirements import asked_by
 from crystallize_core.schedule import Schedule
 from crystallize_slurm.options import check_address, mapping_of_names, usable_folder, word_or_none
 
@@ -96,7 +97,7 @@ class SlurmExecution(BasePlugin):
 
         """
         from crystallize_slurm.jobs import cluster_of, jobs_on  # noqa: PLC0415 - only a run needs submitit
-        from crystallize_slurm.parameters import parameters_of, request_of  # noqa: PLC0415 - as above
+        from crystallize_slurm.parameters import parameters_of  # noqa: PLC0415 - as above
         from crystallize_slurm.progress import Progress  # noqa: PLC0415 - as above
 
         numbers = replicate_fn.pending
@@ -104,7 +105,7 @@ class SlurmExecution(BasePlugin):
             return []
         cluster = cluster_of(self.cluster)
         payload = payload_of(replicate_fn)
-        jobs = jobs_on(cluster, parameters_of(self, request_of(experiment), experiment.name), self)
+        jobs = jobs_on(cluster, parameters_of(self, asked_by(experiment), experiment.name), self)
         count = min(self.max_workers, len(numbers))
         schedule = Schedule(numbers, count, self.max_deaths, ahead_seconds=self.chunk_seconds)
         with Progress(len(numbers), enabled=self.progress) as shown:

@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from crystallize_core import DefinitionError, ResourceRequest, combined
+from crystallize_core import DefinitionError, ResourceRequest
 
 if TYPE_CHECKING:
     from crystallize_slurm.execution import SlurmExecution
 
-__all__ = ["parameters_of", "request_of"]
+__all__ = ["parameters_of"]
 
 SHARED: Final = (
     "name",
@@ -29,17 +29,6 @@ PREFIXES: Final = ("slurm_", "local_", "debug_")
 MIB: Final = 2**20
 FEATURE: Final = re.compile(r"[\w.=:+-]+")
 """A feature of a node; the other characters mean something in a constraint."""
-
-
-def request_of(experiment: Any) -> ResourceRequest:
-    """The most that any step of the experiment asks for: every replicate runs all of them in one job.
-
-    Raises:
-        DefinitionError: A step asks for something that cannot be read.
-
-    """
-    asked = (step.options.get("resources") for step in experiment.pipeline.steps)
-    return combined(resources for resources in asked if resources is not None)
 
 
 def parameters_of(options: SlurmExecution, request: ResourceRequest, name: str) -> dict[str, Any]:

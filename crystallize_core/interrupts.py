@@ -1,4 +1,4 @@
-"""Ctrl-C, while processes are started."""
+"""For executors that start processes: Ctrl-C, while they do."""
 
 from __future__ import annotations
 
