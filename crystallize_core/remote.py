@@ -20,11 +20,14 @@ import attrs
 
 from crystallize_core.errors import WorkerError, describe
 from crystallize_core.packing import dumped, dumped_outcomes, loaded_outcomes
+from crystallize_core.processes import this_process
 
 if TYPE_CHECKING:
+    from crystallize_core.limits.board import Overdue
+    from crystallize_core.limits.guard import Guard
     from crystallize_core.schedule import Schedule
 
-__all__ = ["Answer", "Payload", "close", "for_a_moment", "knows", "payload_of", "run_chunk", "take"]
+__all__ = ["Answer", "Payload", "close", "for_a_moment", "knows", "lose_overdue", "payload_of", "run_chunk", "take"]
 
 MOMENT: Final = 0.5
 """Seconds for which a chunk goes on, so that a replicate that takes long holds back few that were finished before it."""
@@ -86,12 +89,13 @@ def knows(token: str) -> bool:
     return token in _known
 
 
-def run_chunk(payload: Payload, numbers: Iterable[int]) -> Answer:
+def run_chunk(payload: Payload, numbers: Iterable[int], guard: Guard | None = None) -> Answer:
     """Run these replicates in this process; nothing is raised, because what carries the answer may not know how.
 
     Args:
         payload: What the coordinator sent.
         numbers: The replicates; asked for the next one after each, so that a worker may end a chunk early.
+        guard: Who ends this process if a step never returns; told which replicate runs.
 
     """
     began = time.perf_counter()
@@ -100,7 +104,9 @@ def run_chunk(payload: Payload, numbers: Iterable[int]) -> Answer:
     try:
         replicate_fn = _read(payload)
         for number in numbers:
-            done.append((number, replicate_fn(number)))  # noqa: PERF401 - what is done before one raises counts
+            if guard is not None:
+                guard.number = number
+            done.append((number, replicate_fn(number)))
     except BaseException as error:  # noqa: BLE001 - raised again by the coordinator
         raised = error
     seconds = time.perf_counter() - began
@@ -111,7 +117,7 @@ def run_chunk(payload: Payload, numbers: Iterable[int]) -> Answer:
         tuple(unsent),
         None if raised is None else _packed_error(raised),
         seconds,
-        f"{os.uname().nodename if hasattr(os, 'uname') else 'worker'}:{os.getpid()}",
+        this_process(),
     )
 
 
@@ -194,6 +200,29 @@ def take(replicate_fn: Any, answer: Answer, schedule: Schedule) -> int:
         settled += 1
     if answer.raised is not None:
         raise _raised(answer)
+    return settled
+
+
+def lose_overdue(replicate_fn: Any, overdue: Overdue, numbers: Iterable[int], schedule: Schedule) -> int:
+    """Settle the replicate whose step did not end in time; those that its worker had besides run elsewhere.
+
+    Args:
+        replicate_fn: What `run_experiment_loop` was given.
+        overdue: The step because of which the worker was ended.
+        numbers: The replicates that the worker had and not answered.
+        schedule: Hands out the others again.
+
+    Returns:
+        How many replicates are settled by it.
+
+    """
+    others = list(numbers)
+    settled = 0
+    if overdue.number in others:  # or it has answered at the last moment
+        others.remove(overdue.number)
+        replicate_fn.lost(overdue.number, overdue.error, at=overdue)
+        settled = 1
+    schedule.give_back(others)
     return settled
 
 

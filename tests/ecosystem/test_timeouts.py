@@ -135,7 +135,7 @@ def test_a_step_ends_when_its_time_is_over(body, where, name, options):
 
 def test_a_worker_process_that_nothing_inside_can_end_is_ended(monkeypatch):
     """The error says so; other replicates are not lost, and there is no further attempt."""
-    monkeypatch.setattr("crystallize_executors.board.GRACE", 0.5)
+    monkeypatch.setattr("crystallize_core.limits.board.GRACE", 0.5)
     began = time.monotonic()
     cause = timed_out(limited(hanging, retry=3)(), executors.ProcessExecution(max_workers=2))
     assert time.monotonic() - began < ENOUGH

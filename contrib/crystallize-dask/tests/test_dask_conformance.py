@@ -21,6 +21,7 @@ class TestOnAClusterThatIsThere(ExecutorConformance):
     workers = (2,)
     keeps_workers = True  # the workers are not those of the run, and Dask keeps some threads of its own
     timeout_seconds = 120
+    ends_hanging_steps = True
 
     def executor(self, workers):
         return DaskExecution(*_there, max_workers=workers)
@@ -30,6 +31,7 @@ class TestOnAClusterThatIsThere(ExecutorConformance):
 class TestOnAClusterOfItsOwn(ExecutorConformance):
     keeps_workers = True  # Dask keeps some threads of its own; that no process is left is tested elsewhere
     timeout_seconds = 120
+    ends_hanging_steps = True
 
     def executor(self, workers):
         return DaskExecution(max_workers=workers)

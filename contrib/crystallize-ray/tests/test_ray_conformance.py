@@ -13,6 +13,7 @@ class TestRayExecution(ExecutorConformance):
     ahead = 40  # a second of work
     patience_seconds = 60.0
     timeout_seconds = 120.0
+    ends_hanging_steps = True
 
     @pytest.fixture(autouse=True)
     def _cluster(self, connected, cluster, monkeypatch):

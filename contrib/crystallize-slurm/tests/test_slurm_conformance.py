@@ -10,6 +10,7 @@ class TestSlurmExecution(ExecutorConformance):
     workers = (1, 2)
     tiny = 2_000
     patience_seconds = 30.0
+    ends_hanging_steps = True
 
     def executor(self, workers):
         return SlurmExecution(cluster="local", max_workers=workers, poll_seconds=0.1)

@@ -16,10 +16,10 @@ import cloudpickle
 import pytest
 
 from crystallize_core import BasePlugin, Experiment, RemoteError, StepError, Treatment, WorkerError, pipeline_step
+from crystallize_core.limits.board import ROOM, Board, Overdue
+from crystallize_core.limits.reporter import LimitReporter
 from crystallize_core.watchdog import Announcement, announce
 from crystallize_executors import ItemError, ParallelExecution, ProcessExecution, SerialExecution, parallel_map
-from crystallize_executors.board import ROOM, Board, Overdue
-from crystallize_executors.limits import LimitReporter
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
@@ -36,7 +36,7 @@ def only_what_is_named(monkeypatch, tmp_path):
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch):
     """The ways inside a process need not be given two seconds where there are none."""
-    monkeypatch.setattr("crystallize_executors.board.GRACE", 0.2)
+    monkeypatch.setattr("crystallize_core.limits.board.GRACE", 0.2)
 
 
 @pytest.fixture(autouse=True)
@@ -285,7 +285,7 @@ def test_the_board_shows_what_has_been_over_its_limit_for_long(board, monkeypatc
     assert board.overdue() is None
     token = limits.begin(said(seconds=-0.1))
     assert board.overdue() is None
-    monkeypatch.setattr("crystallize_executors.board.GRACE", 0.05)
+    monkeypatch.setattr("crystallize_core.limits.board.GRACE", 0.05)
     assert seen(board) == (7, "fit", "r", "c", "TooLong('long')")
     limits.end(token)
     assert board.overdue() is None

@@ -11,11 +11,11 @@ import attrs
 
 from crystallize_core.errors import WorkerError, describe
 from crystallize_core.progress import Progress
-from crystallize_core.remote import Answer, payload_of, take
+from crystallize_core.remote import Answer, lose_overdue, payload_of, take
 from crystallize_core.schedule import Schedule
 from crystallize_dask.cluster import Cluster, cluster_for
 from crystallize_dask.demands import Demands
-from crystallize_dask.link import Ended, Fetched, Finished, Link, Started
+from crystallize_dask.link import Ended, Fetched, Finished, Link, Overran, Started
 from crystallize_dask.seats import Chunk, Seat
 
 if TYPE_CHECKING:
@@ -165,6 +165,9 @@ class _Run:
                 self._died(seat, chunk)
 
     def _died(self, seat: Seat, chunk: Chunk) -> None:
+        if seat.overdue is not None:
+            self._shown.advance(lose_overdue(self._replicate_fn, seat.overdue, chunk.numbers, self._schedule))
+            return
         for number in self._schedule.died(chunk.numbers):
             times = self._schedule.deaths(number)
             text = f"its Dask worker died {times} times while it ran alone in it, at last the one at {seat.address}"
@@ -207,6 +210,9 @@ class _Run:
         if isinstance(message, Ended):
             self._bury(message.address, expected=message.expected)
             self._refreshed = float("-inf")
+        elif isinstance(message, Overran):
+            if message.address in self._seats:
+                self._seats[message.address].overdue = message.overdue
         elif not hasattr(message, "mark"):
             self._refreshed = float("-inf")
         elif message.mark in self._chunks:  # or it was given to somebody else, and this is too late

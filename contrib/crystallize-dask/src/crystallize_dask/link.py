@@ -11,11 +11,13 @@ from typing import Any, Final, Self
 
 import attrs
 
+from crystallize_core.limits.board import Overdue
+from crystallize_core.processes import this_process
 from crystallize_core.remote import Answer, Payload
 from crystallize_dask import tasks
 from crystallize_dask.seats import Chunk, Seat
 
-__all__ = ["Ended", "Fetched", "Finished", "Joined", "Link", "Started"]
+__all__ = ["Ended", "Fetched", "Finished", "Joined", "Link", "Overran", "Started"]
 
 GRACE: Final = 5.0
 """Seconds that workers get to tear down steps."""
@@ -42,6 +44,14 @@ class Fetched:
     mark: str
     answer: Answer | None = None
     error: BaseException | None = None
+
+
+@attrs.frozen
+class Overran:
+    """A worker is about to be ended, because a step of it does not end in time."""
+
+    address: str
+    overdue: Overdue
 
 
 @attrs.frozen
@@ -74,7 +84,7 @@ def _called(function: Callable[..., Any], *arguments: Any) -> bytes:
     return pickle.dumps(_Call(function, *arguments))
 
 
-Message = Started | Finished | Fetched | Joined | Ended
+Message = Started | Finished | Fetched | Overran | Joined | Ended
 
 
 class Link:
@@ -105,7 +115,11 @@ class Link:
     # What is heard ----------------------------------------------------------------------------------
 
     def _hear_worker(self, event: tuple[float, Any]) -> None:
-        self._messages.put(Started(str(event[1])))
+        said = event[1]
+        if isinstance(said, dict):
+            self._messages.put(Overran(said["worker"], Overdue.read(said["number"], said["text"])))
+        else:
+            self._messages.put(Started(str(said)))
 
     def _hear_scheduler(self, event: tuple[float, Any]) -> None:
         message = event[1]
@@ -142,7 +156,7 @@ class Link:
         chunk = Chunk(f"replicates-{self._payload.token}-{self._sent}", numbers)
         chunk.future = self._client.submit(
             pickle.loads,
-            _called(tasks.run, self._name, numbers, chunk.mark),
+            _called(tasks.run, self._name, numbers, chunk.mark, this_process()),
             key=chunk.mark,
             # Only there: what its death means is decided here, and not by running it somewhere else.
             workers=[seat.address],

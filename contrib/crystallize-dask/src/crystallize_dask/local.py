@@ -16,7 +16,7 @@ from typing import Final, Self
 import attrs
 
 from crystallize_core.errors import WorkerError
-from crystallize_core.interrupts import interrupts_blocked
+from crystallize_core.processes import interrupts_blocked
 
 __all__ = ["LocalWorkers", "cores", "worker_count"]
 

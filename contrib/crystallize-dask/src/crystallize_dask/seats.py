@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+from crystallize_core.limits.board import Overdue
+
 __all__ = ["Chunk", "Seat"]
 
 
@@ -47,6 +49,7 @@ class Seat:
         has_run: Whether it has begun with any.
         is_busy: Whether it did not come to what it was sent for long, and has not begun with anything since.
         chunks: What it was sent and has not answered, by their marks.
+        overdue: The step because of which it is ended; None if it is not.
 
     """
 
@@ -56,6 +59,7 @@ class Seat:
     has_run: bool = False
     is_busy: bool = False
     chunks: dict[str, Chunk] = attrs.field(factory=dict)
+    overdue: Overdue | None = None
 
     @property
     def in_flight(self) -> list[int]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
+from crystallize_core.limits.guard import guard_of_this_process
 from crystallize_core.packing import keep_own_errors
 from crystallize_core.remote import Answer, Payload, close, for_a_moment, knows, run_chunk
 
@@ -27,22 +29,43 @@ _turn: Final = threading.Lock()
 keep_own_errors()
 
 
-def run(token: str, numbers: Sequence[int], mark: str) -> Answer:
+def run(token: str, numbers: Sequence[int], mark: str, coordinator: str) -> Answer:
     """Run a chunk of replicates when it is its turn.
 
     Args:
         token: Which experiment; also the name under which the scheduler keeps it, and where the coordinator listens.
         numbers: The replicates; those for which the time is too short are left out, from the last.
         mark: How the coordinator calls this chunk.
+        coordinator: The process of the coordinator.
 
     """
+    from distributed import get_worker  # noqa: PLC0415 - here it is loaded
+
+    worker: Any = get_worker()
     with _my_turn():
         # If the process dies, the coordinator knows by this whose fault it may be, and who only stood in line.
         _ask_scheduler("log_event", topic=token, msg=mark)
         body = (
             b"" if knows(token) else _ask_scheduler("variable_get", name=token, client=None, timeout=PATIENCE)["value"]
         )
-        return run_chunk(Payload(token, body), for_a_moment(numbers))
+        tell = partial(report_overdue, worker.scheduler.address, worker.security, token, worker.address)
+        return run_chunk(Payload(token, body), for_a_moment(numbers), guard_of_this_process(tell, coordinator))
+
+
+def report_overdue(scheduler: str, security: Any, token: str, worker: str, number: int, text: bytes) -> None:
+    """Tell the coordinator that a worker is about to be ended; in the process of its guard.
+
+    Args:
+        scheduler, security: Where the scheduler is, and how one has to speak with it.
+        token: Which experiment.
+        worker: The address of the worker.
+        number, text: For `Overdue.read`.
+
+    """
+    from distributed import Client  # noqa: PLC0415 - only a guard that has something to tell needs it
+
+    with Client(scheduler, security=security, set_as_default=False, name="crystallize-guard") as client:
+        client.log_event(token, {"worker": worker, "number": number, "text": text})
 
 
 def tear_down(token: str) -> None:

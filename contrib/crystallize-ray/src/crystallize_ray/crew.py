@@ -12,9 +12,11 @@ from typing import Any, Final
 import attrs
 
 from crystallize_core.errors import WorkerError
-from crystallize_core.remote import Answer, Payload
+from crystallize_core.limits.board import Overdue
+from crystallize_core.processes import this_process
+from crystallize_core.remote import Payload
 from crystallize_ray.demands import Demands
-from crystallize_ray.runner import Runner
+from crystallize_ray.runner import Runner, words_left_by
 from crystallize_ray.words import in_short
 
 __all__ = ["Crew", "Member", "nodes_of", "startup_error"]
@@ -29,16 +31,20 @@ class Member:
 
     Attributes:
         actor: Its handle.
+        name: What it is called, by itself too.
         starting: What it answers when it has started; None once it has.
         chunks: The numbers of the replicates that it has and not answered, by the references of the answers.
         closing: What it answers when its steps are torn down; None while it may be given more.
+        node: Where it runs; None before it has started.
 
     """
 
     actor: Any
+    name: str
     starting: Any
     chunks: dict[Any, list[int]] = attrs.field(factory=dict)
     closing: Any = None
+    node: str | None = None
 
     @property
     def in_flight(self) -> list[int]:
@@ -70,6 +76,8 @@ class Crew:
         if runtime_env is not None:
             options["runtime_env"] = dict(runtime_env)
         self._runner = ray.remote(Runner).options(**options)
+        asking = {name: options[name] for name in ("runtime_env",) if name in options}
+        self._asking = {"num_cpus": 0, "max_retries": 0, **asking}
         self._paths = [os.path.abspath(path) for path in sys.path]  # noqa: PTH100 - "" is the current folder
         self._folder = os.getcwd() if enter_folder else None  # noqa: PTH109 - text, as it is sent
 
@@ -80,8 +88,9 @@ class Crew:
 
     def hire(self) -> None:
         """Ask the cluster for one more worker; it starts when there is room."""
-        actor = self._runner.remote(self._payload, self._paths, self._folder)
-        self.members.append(Member(actor, actor.ready.remote()))
+        name = os.urandom(16).hex()
+        actor = self._runner.remote(name, this_process(), self._payload, self._paths, self._folder)
+        self.members.append(Member(actor, name, actor.ready.remote()))
 
     def give(self, member: Member, numbers: list[int]) -> None:
         """Let it run these."""
@@ -113,15 +122,27 @@ class Crew:
         others = [ref for ref in (member.starting, member.closing) if ref is not None]
         return [*others, *member.chunks]
 
-    def answer(self, ref: Any, seconds: float | None = None) -> Answer | None:
-        """What a worker came to.
+    def answer(self, ref: Any, seconds: float | None = None) -> Any:
+        """What a worker came to: an `Answer`, or where it runs.
 
         Raises:
             Exception: It died of it, or its answer is not there after so many seconds.
 
         """
-        found: Answer | None = self._ray.get(ref, timeout=seconds)
-        return found
+        return self._ray.get(ref, timeout=seconds)
+
+    def overdue(self, member: Member) -> Overdue | None:
+        """The step because of which a dead worker was ended; None if it died of something else, or nobody can tell."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415 - here it is loaded
+
+        if member.node is None:
+            return None
+        there = NodeAffinitySchedulingStrategy(node_id=member.node, soft=False)
+        ask = self._ray.remote(words_left_by).options(**self._asking, scheduling_strategy=there)
+        found = None
+        with contextlib.suppress(Exception):  # the node may be gone as well
+            found = self._ray.get(ask.remote(member.name), timeout=GRACE)
+        return None if found is None else Overdue.read(*found)
 
     def finish(self) -> None:
         """End all workers; those that are idle tear down their steps, those that are busy are not wanted any more."""

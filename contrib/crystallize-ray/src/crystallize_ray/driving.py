@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crystallize_core.errors import WorkerError, describe
 from crystallize_core.progress import Progress
-from crystallize_core.remote import payload_of, take
+from crystallize_core.remote import lose_overdue, payload_of, take
 from crystallize_core.schedule import Schedule
 from crystallize_ray.crew import Crew, Member, nodes_of, startup_error
 from crystallize_ray.demands import Demands
@@ -154,7 +154,7 @@ class _Run:
 
     def _started(self, member: Member, ref: Any) -> None:
         try:
-            self._crew.answer(ref)
+            member.node = self._crew.answer(ref)
         except Exception as error:
             self._crew.end(member)
             self._failed_starts += 1
@@ -179,6 +179,10 @@ class _Run:
             if answer is not None:
                 self._take(member, ref, answer)
         self._crew.end(member)
+        overdue = self._crew.overdue(member) if member.chunks else None
+        if overdue is not None:
+            self._shown.advance(lose_overdue(self._replicate_fn, overdue, member.in_flight, self._schedule))
+            return
         for number in self._schedule.died(member.in_flight):
             times = self._schedule.deaths(number)
             text = f"its worker died {times} times while it ran alone in it, at last with {in_short(error)}"

@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import attrs
 
 from crystallize_core.errors import WorkerError
-from crystallize_core.remote import Answer, take
+from crystallize_core.limits.board import Overdue
+from crystallize_core.limits.words import last_words
+from crystallize_core.processes import this_process
+from crystallize_core.remote import Answer, lose_overdue, take
 from crystallize_slurm.jobs import ENDED, Job
 from crystallize_slurm.mailbox import STOP, Chunk, Pause, RunFolder, WorkerFolder
 from crystallize_slurm.worker import Settings, work
@@ -142,6 +145,7 @@ class Coordinator:
             self._options.poll_seconds,
             60 * self._jobs.minutes,
             self._jobs.warning_seconds,
+            this_process(),
         )
         names = list(itertools.islice(self._names, count))
         for name in names:
@@ -184,6 +188,10 @@ class Coordinator:
         waiting, now = list(worker.in_flight), worker.folder.read_now()
         if how != ENDED:
             self._cancel([worker.job])  # it is over for us, and should be so for the cluster
+        found = last_words(worker.folder.overdue)
+        if found is not None:
+            self._shown.advance(lose_overdue(self._replicate_fn, Overdue.read(*found), waiting, self._schedule))
+            return
         if now.has_left:
             if not worker.has_answered:
                 self._failed_to_start(worker, how, START_ATTEMPTS_LATER + self._options.max_workers)

@@ -7,6 +7,7 @@
         workers/NAME/       what one worker is given: its chunks, in the order of their names
             now             the replicates that it has begun and not answered; what it was doing when it ended
             beat            touched while the worker lives
+            overdue         the step because of which its guard has ended it
         answers/NAME-…      what workers came to
         jobs/               submitit's: scripts, pickles and the logs of the jobs
 
@@ -126,6 +127,11 @@ class WorkerFolder:
     def now(self) -> Path:
         """What the worker is doing, a line for each thing."""
         return self.path / "now"
+
+    @property
+    def overdue(self) -> Path:
+        """The last words of a worker that its guard has ended."""
+        return self.path / "overdue"
 
     def make(self) -> None:
         """Make it; in the coordinator, before the job is submitted."""

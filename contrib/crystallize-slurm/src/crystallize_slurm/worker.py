@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import signal
 import sys
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
+from crystallize_core.limits.guard import guard_of_this_process
+from crystallize_core.limits.words import leave_words
+from crystallize_core.processes import this_process
 from crystallize_core.remote import Answer, Payload, close, run_chunk
 from crystallize_slurm.mailbox import LEFT, STOP, Chunk, NowFile, Pause, RunFolder
 
@@ -43,6 +46,7 @@ class Settings:
         poll_seconds: The longest pause between looks at the folder.
         job_seconds: How long a job may take; the end that Slurm tells of counts, where it does.
         warning_seconds: How long before that the job gets its signal.
+        coordinator: The machine and process that has submitted the job.
 
     """
 
@@ -50,6 +54,7 @@ class Settings:
     poll_seconds: float
     job_seconds: float
     warning_seconds: float
+    coordinator: str
 
 
 def work(folder: str, name: str, settings: dict[str, Any]) -> str:
@@ -66,7 +71,7 @@ def work(folder: str, name: str, settings: dict[str, Any]) -> str:
         # What runs side by side inside of steps shares the cores of the job; not everywhere does Slurm bind us to them.
         os.environ.setdefault("CRYSTALLIZE_WORKERS", cores)
     room = RunFolder(Path(folder))
-    if not room.begin(name, f"{platform.node()}:{os.getpid()}"):
+    if not room.begin(name, this_process()):
         return "a worker of this name has run before; the coordinator has submitted another in its place"
     return _Worker(room, name, read).run()
 
@@ -78,6 +83,7 @@ class _Worker:
         self._clock = _Clock(settings)
         self._poll_seconds = settings.poll_seconds
         self._outbox = _Outbox(room, name)
+        self._guard = guard_of_this_process(partial(leave_words, self._mine.overdue), settings.coordinator)
         self._leaving: str | None = None
 
     def run(self) -> str:
@@ -110,7 +116,7 @@ class _Worker:
             if self._leaving is not None:
                 break
             self._outbox.begin(number)
-            answer = run_chunk(payload, [number])
+            answer = run_chunk(payload, [number], self._guard)
             self._clock.took(answer.seconds)
             self._done(answer)
         self._outbox.flush()

@@ -20,7 +20,7 @@ from typing import Any, Final
 import attrs
 
 from crystallize_core.errors import WorkerError
-from crystallize_core.interrupts import interrupts_blocked
+from crystallize_core.processes import interrupts_blocked
 from crystallize_executors.surroundings import surroundings
 
 __all__ = ["Copy", "server", "started_in", "sys_path"]

@@ -26,8 +26,8 @@ from typing import Any, Final, Self
 import attrs
 
 from crystallize_core.errors import WorkerError
-from crystallize_core.interrupts import interrupts_blocked
-from crystallize_executors.board import Board, Overdue
+from crystallize_core.limits.board import Board, Overdue
+from crystallize_core.processes import interrupts_blocked
 from crystallize_executors.worker import Message, serve
 
 __all__ = ["Worker", "WorkerPool"]

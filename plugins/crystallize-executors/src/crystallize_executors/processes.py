@@ -12,12 +12,12 @@ from crystallize_core.errors import WorkerError
 from crystallize_core.option_checks import at_least_one, one_of, true_or_false
 from crystallize_core.packing import loaded_outcomes
 from crystallize_core.progress import Progress
+from crystallize_core.remote import lose_overdue
 from crystallize_core.schedule import Schedule
 from crystallize_executors.budget import share
 from crystallize_executors.options import worker_count
 
 if TYPE_CHECKING:
-    from crystallize_executors.board import Overdue
     from crystallize_executors.pool import Worker, WorkerPool
     from crystallize_executors.worker import Message
 
@@ -168,19 +168,11 @@ class _Run:
                 raise self._pool.startup_error(how)
             return
         if worker.overdue is not None:
-            self._lose_overdue(worker.overdue, list(worker.in_flight))
+            self._shown.advance(lose_overdue(self._replicate_fn, worker.overdue, worker.in_flight, self._schedule))
             return
         for number in self._schedule.died(list(worker.in_flight)):
             times = self._schedule.deaths(number)
             self._lose(number, f"its worker process died {times} times while it ran alone in it, at last with {how}")
-
-    def _lose_overdue(self, overdue: Overdue, numbers: list[int]) -> None:
-        """The replicate whose step did not end in time fails at once; those that its worker had besides run elsewhere."""
-        if overdue.number in numbers:  # or it has answered at the last moment
-            numbers.remove(overdue.number)
-            self._replicate_fn.lost(overdue.number, overdue.error, at=overdue)
-            self._shown.advance()
-        self._schedule.give_back(numbers)
 
     def _lose(self, number: int, text: str) -> None:
         self._replicate_fn.lost(number, WorkerError(text))

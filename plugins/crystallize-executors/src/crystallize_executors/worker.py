@@ -20,16 +20,16 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from crystallize_core import watchdog
+from crystallize_core.limits.reporter import LimitReporter
 from crystallize_core.outcome import ReplicateOutcome
 from crystallize_core.packing import dumped, dumped_outcomes
 from crystallize_executors.budget import VARIABLE
-from crystallize_executors.limits import LimitReporter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
-    from crystallize_executors.board import Board
+    from crystallize_core.limits.board import Board
 
 __all__ = ["Message", "serve"]
 

@@ -1,12 +1,19 @@
-"""For executors that start processes: Ctrl-C, while they do."""
+"""For executors whose workers are processes: how they are told apart, and Ctrl-C while they start."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import platform
 import signal
 from collections.abc import Iterator
 
-__all__ = ["interrupts_blocked"]
+__all__ = ["interrupts_blocked", "this_process"]
+
+
+def this_process() -> str:
+    """The machine, and the number of the process on it."""
+    return f"{platform.node()}:{os.getpid()}"
 
 
 @contextlib.contextmanager

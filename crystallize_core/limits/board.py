@@ -2,7 +2,7 @@
 
 A worker that hangs in C code cannot be asked, and one that says over its pipe when each limited attempt begins and
 ends would keep the coordinator busy with nothing else. So it writes that into a few kilobytes of memory that both see,
-which takes a microsecond; the coordinator looks there now and then, and ends a process whose time is long over.
+which takes a microsecond; another process looks there now and then, and ends one whose time is long over.
 """
 
 from __future__ import annotations
@@ -49,9 +49,18 @@ class Overdue:
     condition: str | None
     error: BaseException
 
+    @classmethod
+    def read(cls, number: int, text: bytes) -> Overdue:
+        """What a board says, from the bytes that were written on it."""
+        try:
+            return cls(number, *pickle.loads(text))  # noqa: S301 - from a process of this run
+        except Exception as error:  # noqa: BLE001 - a foreign __setstate__ may raise anything
+            words = f"a step did not end in time; which one cannot be read from its worker process: {describe(error)}"
+            return cls(number, "unknown", None, None, RemoteError("TimeoutError", words))
+
 
 class Board:
-    """A piece of memory that one worker writes and the coordinator reads."""
+    """A piece of memory that one worker writes and another process reads."""
 
     def __init__(self) -> None:
         self._name = f"crystallize-{os.getpid()}-{os.urandom(8).hex()}"  # Windows finds it by its name, Unix has none
@@ -65,6 +74,19 @@ class Board:
         from multiprocessing.reduction import DupFd  # noqa: PLC0415 - only a run with processes needs it
 
         return _Copy, (DupFd(self._file), self._name)
+
+    @staticmethod
+    def opened(descriptor: int) -> Board:
+        """That with this descriptor, which is closed; on Unix, for a process that was started with it."""
+        board: Board = object.__new__(_Copy)
+        board._file, board._name = -1, ""
+        board._memory = _mapped(descriptor, "")
+        os.close(descriptor)
+        return board
+
+    def fileno(self) -> int:
+        """The descriptor of the memory, until the other process has it."""
+        return self._file
 
     def sent(self) -> None:
         """The process has started, and has the memory."""
@@ -84,6 +106,11 @@ class Board:
 
     def overdue(self) -> Overdue | None:
         """The step whose time has been over for some seconds, if there is one."""
+        found = self.overdue_text()
+        return None if found is None else Overdue.read(*found)
+
+    def overdue_text(self) -> tuple[int, bytes] | None:
+        """The same as it was written: the replicate, and the pickled rest."""
         head = self._memory[: HEAD.size]
         until, number, length = HEAD.unpack(head)
         if not (until and time.monotonic() >= until + GRACE):
@@ -91,11 +118,7 @@ class Board:
         text = self._memory[HEAD.size : HEAD.size + length]
         if self._memory[: HEAD.size] != head:  # it has ended at this very moment
             return None
-        try:
-            return Overdue(number, *pickle.loads(text))  # noqa: S301 - from a process of this run
-        except Exception as error:  # noqa: BLE001 - a foreign __setstate__ may raise anything
-            words = f"a step did not end in time; which one cannot be read from its worker process: {describe(error)}"
-            return Overdue(number, "unknown", None, None, RemoteError("TimeoutError", words))
+        return number, text
 
     def close(self) -> None:
         """Give the memory back."""

@@ -8,14 +8,14 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from crystallize_core.errors import RemoteError, safe_str
+from crystallize_core.limits.board import ROOM
 from crystallize_core.packing import dumped
-from crystallize_executors.board import ROOM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from crystallize_core.limits.board import Board
     from crystallize_core.watchdog import Announcement
-    from crystallize_executors.board import Board
 
 __all__ = ["LimitReporter"]
 
