@@ -7,9 +7,12 @@ import signal
 
 import pytest
 
-from crystallize_core import Experiment, pipeline_step
+from crystallize_core import Experiment, ResourceRequest, pipeline_step
 from crystallize_core.errors import WorkerError
+from crystallize_core.remote import Payload
 from crystallize_ray import RayExecution
+from crystallize_ray.crew import Crew
+from crystallize_ray.demands import Demands
 
 pytestmark = pytest.mark.usefixtures("connected")
 
@@ -66,3 +69,17 @@ def test_workers_that_end_while_they_start_end_the_run(tmp_path):
         "the workers on the Ray cluster end while they start: ImportError: broken here\n"
         "  every node needs what is installed here: pip install crystallize-ray"
     )
+
+
+def test_workers_that_are_about_to_start_do_so_before_they_are_ended(connected):
+    """An actor that is killed at the moment at which it gets its process would keep its part of the cluster for ever."""
+    crew = Crew(
+        connected, Payload("token", b""), Demands(ResourceRequest()), None, enter_folder=False, cluster_stays=True
+    )
+    for _ in range(2):
+        crew.hire()
+    starting = [member.starting for member in crew.members]
+    crew.dissolve()
+    (node,) = connected.nodes()
+    assert crew.members == []
+    assert connected.get(starting) == [node["NodeID"]] * 2

@@ -97,7 +97,7 @@ def test_a_folder_that_is_gone_means_stop(room):
 )
 def test_a_replicate_is_begun_only_where_it_can_be_expected_to_end(left, longest, needs_fresh, expected):
     """The first one always, unless it needs a job with all of its time."""
-    clock = _Clock(Settings((), 1.0, 3600.0, 90.0))
+    clock = _Clock(Settings((), 1.0, 3600.0, 90.0, "elsewhere"))
     clock._began, clock._end = time.time() + left - 3600, time.time() + left
     if longest is not None:
         clock.took(longest)

@@ -21,6 +21,8 @@ from crystallize_ray.words import in_short
 
 __all__ = ["Crew", "Member", "nodes_of", "startup_error"]
 
+START_SECONDS: Final = 3.0
+"""A worker that was asked for so many seconds ago and has not started waits for room."""
 GRACE: Final = 10.0
 """Seconds that workers have to tear down their steps at the end of a run."""
 
@@ -36,6 +38,7 @@ class Member:
         chunks: The numbers of the replicates that it has and not answered, by the references of the answers.
         closing: What it answers when its steps are torn down; None while it may be given more.
         node: Where it runs; None before it has started.
+        hired: When it was asked for, on the monotonic clock.
 
     """
 
@@ -45,6 +48,7 @@ class Member:
     chunks: dict[Any, list[int]] = attrs.field(factory=dict)
     closing: Any = None
     node: str | None = None
+    hired: float = attrs.field(factory=time.monotonic)
 
     @property
     def in_flight(self) -> list[int]:
@@ -61,14 +65,23 @@ class Crew:
         demands: What each worker takes of the cluster.
         runtime_env: The runtime environment of each worker, where it is not that of the connection.
         enter_folder: Whether workers enter the current folder of this process.
+        cluster_stays: Whether the cluster is there after the run.
 
     """
 
     def __init__(
-        self, ray: Any, payload: Payload, demands: Demands, runtime_env: Mapping[str, Any] | None, *, enter_folder: bool
+        self,
+        ray: Any,
+        payload: Payload,
+        demands: Demands,
+        runtime_env: Mapping[str, Any] | None,
+        *,
+        enter_folder: bool,
+        cluster_stays: bool,
     ) -> None:
         self.members: list[Member] = []
         self._ray = ray
+        self._cluster_stays = cluster_stays
         self._payload = ray.put(payload)
         # Ray would repeat by itself what kills workers, and count nothing.
         options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": 1}
@@ -97,11 +110,8 @@ class Crew:
         member.chunks[member.actor.run.remote(numbers)] = numbers
 
     def release(self, member: Member) -> None:
-        """End a worker that has nothing to do; its steps are torn down first."""
-        if member.starting is not None:
-            self.end(member)
-        else:
-            member.closing = member.actor.close.remote()
+        """End a worker that has started and has nothing to do; its steps are torn down first."""
+        member.closing = member.actor.close.remote()
 
     def end(self, member: Member) -> None:
         """End a worker now, whatever it does."""
@@ -146,6 +156,7 @@ class Crew:
 
     def finish(self) -> None:
         """End all workers; those that are idle tear down their steps, those that are busy are not wanted any more."""
+        self._end_those_that_start()
         for member in list(self.members):
             if member.chunks:
                 self.end(member)
@@ -159,7 +170,24 @@ class Crew:
 
     def dissolve(self) -> None:
         """End all workers now."""
+        self._end_those_that_start()
         for member in list(self.members):
+            self.end(member)
+
+    def _end_those_that_start(self) -> None:
+        """End the workers that are not ready yet.
+
+        If an actor is killed at the moment at which it gets its process, Ray forgets that process, which keeps what it takes
+        of the cluster for ever. So those that are about to start may do so first. One that has waited for long has no room,
+        and gets none while nobody else is ended.
+        """
+        starting = [member for member in self.members if member.starting is not None]
+        youngest = max((member.hired for member in starting), default=0.0)
+        seconds = youngest + START_SECONDS - time.monotonic()
+        if seconds > 0 and self._cluster_stays:
+            with contextlib.suppress(Exception):  # the cluster may be gone
+                self._ray.wait([member.starting for member in starting], num_returns=len(starting), timeout=seconds)
+        for member in starting:
             self.end(member)
 
 

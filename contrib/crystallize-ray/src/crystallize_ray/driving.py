@@ -52,7 +52,8 @@ def drive(options: RayExecution, experiment: Any, replicate_fn: Any) -> None:
     with session(ray, wanted) as is_new, Progress(len(replicate_fn.pending), enabled=options.progress) as shown:
         demands.refuse_impossible(nodes_of(ray))
         enter_folder = "working_dir" not in (environment or {})
-        crew = Crew(ray, payload, demands, None if is_new else environment, enter_folder=enter_folder)
+        runtime_env = None if is_new else environment
+        crew = Crew(ray, payload, demands, runtime_env, enter_folder=enter_folder, cluster_stays=not is_new)
         try:
             _Run(ray, options, replicate_fn, crew, demands, shown).drive()
             crew.finish()
@@ -134,7 +135,7 @@ class _Run:
         for member in self._crew.at_work:
             while member.starting is None and (chunk := self._schedule.next_chunk(member.in_flight)):
                 self._crew.give(member, chunk)
-            if not member.chunks and not self._schedule.left:
+            if member.starting is None and not member.chunks and not self._schedule.left:
                 self._crew.release(member)  # others may want its place
 
     def _listen(self, member: Member, ref: Any) -> None:
