@@ -11,7 +11,7 @@ from crystallize_core import Experiment, ResourceRequest, pipeline_step
 from crystallize_core.errors import WorkerError
 from crystallize_core.remote import Payload
 from crystallize_ray import RayExecution
-from crystallize_ray.crew import Crew
+from crystallize_ray.crew import Crew, nodes_of
 from crystallize_ray.demands import Demands
 
 pytestmark = pytest.mark.usefixtures("connected")
@@ -80,6 +80,5 @@ def test_workers_that_are_about_to_start_do_so_before_they_are_ended(connected):
         crew.hire()
     starting = [member.starting for member in crew.members]
     crew.dissolve()
-    (node,) = connected.nodes()
     assert crew.members == []
-    assert connected.get(starting) == [node["NodeID"]] * 2
+    assert set(connected.get(starting)) <= {node["NodeID"] for node in nodes_of(connected)}

@@ -415,3 +415,23 @@ sys.stdin.readline()
     )  # the program, its server, the tracker of multiprocessing
     assert process.communicate("\n", timeout=60) == ("", "")
     assert soon(lambda: of_the_session(process.pid) == [])
+
+
+# What it has imported ------------------------------------------------------------------------------------
+
+
+def test_workers_find_imported_what_each_of_them_needs():
+    """So that they begin in some milliseconds; nothing of the core is left for them to import."""
+
+    def look():
+        return sorted(name for name in sys.modules if name.startswith("crystallize_"))
+
+    text = (
+        "import importlib, sys\n"
+        "from crystallize_executors.fork_server_main import PRELOADED\n"
+        "for name in PRELOADED: importlib.import_module(name)\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('crystallize_')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    (found,) = {tuple(names) for names in seen(look)}
+    assert set(found) - set(done.stdout.split()) == set()
