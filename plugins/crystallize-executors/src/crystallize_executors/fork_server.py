@@ -200,7 +200,11 @@ class _Server:
 
     def stop(self) -> None:
         """End it, when there are no workers any more."""
-        with self._lock:
+        if not self._lock.acquire(
+            timeout=GRACE
+        ):  # a thread that was left behind waits for it; it ends with this process
+            return
+        try:
             self._retire()
             for child in self._retired:
                 try:
@@ -209,6 +213,8 @@ class _Server:
                     child.kill()
                     child.wait()
             self._retired.clear()
+        finally:
+            self._lock.release()
 
     def forget(self) -> None:
         """In a copy of this process: the server is that of the process it was copied from."""

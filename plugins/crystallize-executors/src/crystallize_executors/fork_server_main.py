@@ -26,6 +26,7 @@ PRELOADED: Final = (
     "crystallize_core.engine.replicates",
     "crystallize_core.engine.session",
     "crystallize_core.experiment",
+    "crystallize_core.record",
     "crystallize_core.stack.parity",
     "crystallize_executors.forking",
     "crystallize_executors.processes",
