@@ -15,7 +15,7 @@ from crystallize_core.remote import Answer, lose_overdue, payload_of, take
 from crystallize_core.schedule import Schedule
 from crystallize_dask.cluster import Cluster, cluster_for
 from crystallize_dask.demands import Demands
-from crystallize_dask.link import Ended, Fetched, Finished, Link, Overran, Started
+from crystallize_dask.link import Ended, Fetched, Finished, IsOverdue, Link, Started
 from crystallize_dask.seats import Chunk, Seat
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class _Run:
         if isinstance(message, Ended):
             self._bury(message.address, expected=message.expected)
             self._refreshed = float("-inf")
-        elif isinstance(message, Overran):
+        elif isinstance(message, IsOverdue):
             if message.address in self._seats:
                 self._seats[message.address].overdue = message.overdue
         elif not hasattr(message, "mark"):

@@ -17,7 +17,7 @@ from crystallize_core.remote import Answer, Payload
 from crystallize_dask import tasks
 from crystallize_dask.seats import Chunk, Seat
 
-__all__ = ["Ended", "Fetched", "Finished", "Joined", "Link", "Overran", "Started"]
+__all__ = ["Ended", "Fetched", "Finished", "IsOverdue", "Joined", "Link", "Started"]
 
 GRACE: Final = 5.0
 """Seconds that workers get to tear down steps."""
@@ -47,7 +47,7 @@ class Fetched:
 
 
 @attrs.frozen
-class Overran:
+class IsOverdue:
     """A worker is about to be ended, because a step of it does not end in time."""
 
     address: str
@@ -84,7 +84,7 @@ def _called(function: Callable[..., Any], *arguments: Any) -> bytes:
     return pickle.dumps(_Call(function, *arguments))
 
 
-Message = Started | Finished | Fetched | Overran | Joined | Ended
+Message = Started | Finished | Fetched | IsOverdue | Joined | Ended
 
 
 class Link:
@@ -117,7 +117,7 @@ class Link:
     def _hear_worker(self, event: tuple[float, Any]) -> None:
         said = event[1]
         if isinstance(said, dict):
-            self._messages.put(Overran(said["worker"], Overdue.read(said["number"], said["text"])))
+            self._messages.put(IsOverdue(said["worker"], Overdue.read(said["number"], said["text"])))
         else:
             self._messages.put(Started(str(said)))
 
