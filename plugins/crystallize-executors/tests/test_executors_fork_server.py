@@ -76,11 +76,7 @@ def test_runs_that_follow_have_the_same_server_and_other_workers():
 def test_a_call_of_parallel_map_uses_it_too():
     """Its workers are processes like those of an experiment."""
     (server,) = set(seen(os.getppid))
-    assert parallel_map(parent, range(2), max_workers=2, backend="process") == [server, server]
-
-
-def parent(_item):
-    return os.getppid()
+    assert parallel_map(lambda _: os.getppid(), range(2), num_workers=2, backend="process") == [server, server]
 
 
 def test_what_a_user_imported_is_imported_anew_in_each_run(monkeypatch, tmp_path):
