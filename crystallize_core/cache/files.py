@@ -73,9 +73,14 @@ def _unfinished(folder: Path, pieces: Sequence[bytes | memoryview], *, must_last
 
 def _new_file(folder: Path) -> tuple[int, str]:
     for _ in range(ATTEMPTS):
-        folder.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # another process has just removed the folder, because it was empty
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
             return tempfile.mkstemp(dir=folder, prefix=UNFINISHED)
+        except FileNotFoundError:  # another process has just removed the folder, because it was empty
+            continue
+        except FileExistsError:  # the same, at the moment between `mkdir` and its look at what is there
+            if folder.exists() and not folder.is_dir():
+                raise
     raise FileNotFoundError(errno.ENOENT, "is removed again and again", str(folder))
 
 

@@ -34,13 +34,13 @@ class Damaged:
 
 def groups() -> Mapping[str, list[Any]]:
     """The entry points of our groups by group, of every distribution; `Damaged` ones are in the group of plugins."""
-    if _kept and _kept[0][0] == _state(_kept[0][0][-1]):
-        return _kept[0][1]
+    for before, kept in _kept[:1]:  # a copy, because another thread may replace it at any moment
+        if before == _state(before[-1]):
+            return kept
     found, files = _read()
-    _kept.clear()
     state = _state(files)
-    if state is not None and all(time.time_ns() - changed > _FRESH for changed, _ in (*state[2], *state[3])):
-        _kept.append((state, found))
+    is_old = state is not None and all(time.time_ns() - changed > _FRESH for changed, _ in (*state[2], *state[3]))
+    _kept[:] = [(state, found)] if is_old else []
     return found
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crystallize_core import Pipeline, step
 from crystallize_core.cache import FileStore
+from crystallize_core.cache.files import write_whole
 
 MANY = 8
 
@@ -79,3 +82,26 @@ def test_an_entry_outlives_a_clean_up_in_the_middle_of_its_being_stored(folder, 
 
     monkeypatch.setattr(FileStore, "_write_file", interrupted)
     assert [ran(folder, reads, 3), ran(folder, reads, 3)] == ["ok", "cached"]
+
+
+def test_an_entry_is_written_although_its_folder_is_removed_between_two_looks_at_it(tmp_path, monkeypatch):
+    """The folder is there when it is to be made, and gone when `mkdir` asks whether it is a folder."""
+    make, removed = Path.mkdir, []
+
+    def removed_meanwhile(path: Path, *given: Any, **how: Any) -> None:
+        if not removed:
+            removed.append(path)
+            raise FileExistsError(errno.EEXIST, "File exists", str(path))
+        make(path, *given, **how)
+
+    monkeypatch.setattr(Path, "mkdir", removed_meanwhile)
+    write_whole(tmp_path / "step" / "entry", [b"content"])
+    assert (tmp_path / "step" / "entry").read_bytes() == b"content"
+    assert removed == [tmp_path / "step"]
+
+
+def test_a_file_where_a_folder_should_be_is_told_as_it_is(tmp_path):
+    """It is not somebody who removes a folder again and again."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError):
+        write_whole(tmp_path / "file" / "entry", [b"content"])

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from crystallize_core.stack import reading
 from crystallize_core.stack.discovery import EXECUTORS, PLUGINS, installed
 from crystallize_core.stack.reading import groups
 
@@ -36,6 +37,19 @@ def names(group=PLUGINS):
 def test_what_was_read_is_kept(settled):
     """The very same."""
     assert groups() is groups()
+    assert names() == ["loud"]
+
+
+def test_another_thread_may_throw_away_what_was_kept_at_any_moment(settled, monkeypatch):
+    """Also while it is compared with what is there now."""
+    groups()
+    looked = reading._times
+
+    def thrown_away_meanwhile(paths):
+        reading._kept.clear()
+        return looked(paths)
+
+    monkeypatch.setattr(reading, "_times", thrown_away_meanwhile)
     assert names() == ["loud"]
 
 
