@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crystallize_core.cli.lock_options import LockableCommand, lock_options
-from crystallize_core.cli.stack_options import stack_options
+from crystallize_core.cli.stack_options import executor_option, stack_options
 from crystallize_core.cli.trace import trace_option
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _check_folder(_: click.Context, __: click.Parameter, path: Path | None) -> P
     metavar="T",
     help="Compare only this treatment with the baseline; may be repeated. `baseline` alone compares none.",
 )
-@click.option("--executor", metavar="E", help="Run the replicates with this executor, such as serial or process.")
+@executor_option
 @click.option(
     "--set",
     "settings",

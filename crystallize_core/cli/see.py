@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from crystallize_core.cli.stack_options import stack_options
+from crystallize_core.cli.stack_options import executor_option, stack_options
 
 __all__ = ["doctor", "explain", "profile", "show"]
 
@@ -91,7 +91,7 @@ def doctor(ctx: click.Context, /, *, budget: float, timeout: float, strict: bool
 @click.command()
 @click.argument("target")
 @click.option("--replicates", type=click.IntRange(min=1), metavar="N", help="Repeat all conditions N times.")
-@click.option("--executor", metavar="E", help="Run the replicates with this executor, such as serial or process.")
+@executor_option
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="As for `crystallize run`. May be repeated."
 )

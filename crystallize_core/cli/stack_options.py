@@ -1,4 +1,4 @@
-"""`--profile` and `-o`: the options of every command that looks for a stack."""
+"""`--profile` and `-o`: the options of every command that looks for a stack; `--executor`, of those that run something."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["stack_options"]
+__all__ = ["executor_option", "stack_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -17,6 +17,19 @@ def stack_options(command: F) -> F:
     for option in (_OPTION, _PROFILE):
         command = option(command)
     return command
+
+
+def executor_option(command: F) -> F:
+    """Give a command `--executor`, as its argument `executor`; options for that executor then count as used."""
+    return _EXECUTOR(command)
+
+
+def _use_executor(ctx: click.Context, _: click.Parameter, executor: str | None) -> str | None:
+    if executor is not None and not ctx.resilient_parsing:
+        from crystallize_core.stack.overrides import overridden  # noqa: PLC0415 - not for --help
+
+        ctx.with_resource(overridden(executor=executor))
+    return executor
 
 
 def _use_profile(ctx: click.Context, _: click.Parameter, profile: str | None) -> None:
@@ -33,6 +46,12 @@ def _use_options(ctx: click.Context, _: click.Parameter, options: tuple[str, ...
         ctx.with_resource(overridden(options=options))
 
 
+_EXECUTOR = click.option(
+    "--executor",
+    metavar="E",
+    callback=_use_executor,
+    help="Run the replicates with this executor, such as serial or process.",
+)
 _PROFILE = click.option(
     "--profile",
     metavar="P",

@@ -127,9 +127,17 @@ class Assignments:
             for item in wrong
         ]
 
-    def idle(self, passed: Iterable[str]) -> list[str]:
-        """What the command line says about plugins that were not made of options in this stack, in words."""
+    def idle(self, passed: Iterable[str], coming: str | None = None) -> list[str]:
+        """What the command line says about plugins that were not made of options in this stack, in words.
+
+        Args:
+            passed: The names of plugins that were passed as objects.
+            coming: The name of a plugin that will be in the stack that is run.
+
+        """
         told = [item for item in self._items if not item.of_environment and str(item.origin) not in self._used]
+        if coming is not None:
+            told = [item for item in told if item.path_in(coming) is None]
         given = set(passed)
         return [f"{item.origin} has no effect: {_why_idle(item, given)}" for item in told]
 

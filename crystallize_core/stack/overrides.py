@@ -21,11 +21,14 @@ class Overrides:
     Args:
         profile: The profile, instead of that of `CRYSTALLIZE_PROFILE`.
         options: What `-o` was given, such as `seeding.seed=7` or `executor=serial`.
+        executor: The name of the executor that the command will run with. It chooses none; options for it have an effect,
+            although the stacks that are made before do not have it.
 
     """
 
     profile: str | None = None
     options: tuple[str, ...] = attrs.field(default=(), repr=False)  # some may be secret
+    executor: str | None = None
 
 
 _current = Overrides()
@@ -37,18 +40,24 @@ def overrides() -> Overrides:
 
 
 @contextlib.contextmanager
-def overridden(profile: str | None = None, options: tuple[str, ...] = ()) -> Iterator[None]:
+def overridden(
+    profile: str | None = None, options: tuple[str, ...] = (), executor: str | None = None
+) -> Iterator[None]:
     """Let this hold for as long as the block runs, in all threads; what is None or empty stays as it is."""
     global _current  # noqa: PLW0603 - one command line, one process
     before = _current
-    _current = Overrides(before.profile if profile is None else profile, (*before.options, *options))
+    _current = Overrides(
+        before.profile if profile is None else profile,
+        (*before.options, *options),
+        before.executor if executor is None else executor,
+    )
     try:
         yield
     finally:
         _current = before
 
 
-def take_over(sent: tuple[str | None, tuple[str, ...]]) -> None:
+def take_over(sent: tuple[str | None, tuple[str, ...], str | None]) -> None:
     """Let what held where the work of this worker comes from hold here, too.
 
     Args:

@@ -368,7 +368,8 @@ class Resolver:
             self.idle.append(f"{origin} has no effect on {name!r}: there is no plugin of this name; {hint}")
 
     def _report(self, stack: Stack, passed: set[str], executor: Any) -> None:
-        self.idle += self.texts.idle(passed)
+        chosen = None if executor is not None else overrides().executor
+        self.idle += self.texts.idle(passed, chosen and chosen.partition("://")[0])
         said = [name for name in ("executor", "plugins") if name in self.texts.settings]
         if not self.is_open:
             self.idle += [f"-o {name} has no effect: only what was passed in Python counts here" for name in said]

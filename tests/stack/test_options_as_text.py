@@ -435,6 +435,19 @@ def test_where_only_what_was_passed_counts_the_command_line_does_not(site, monke
     ]
 
 
+@pytest.mark.parametrize("chosen", ["swarm", "swarm://host:8786"])
+def test_options_of_the_executor_that_a_command_runs_with_have_an_effect(site, chosen):
+    """The stack of an experiment is made before it is run, and does not have that executor yet."""
+    site.plugin("swarm", EXECUTOR, group="executors")
+    with overridden(executor=chosen):
+        assert warned("swarm.workers=2", "a.size=3", autoload=False) == [
+            "-o a.size has no effect: plugin 'a' is not in the stack"
+        ]
+    assert warned("swarm.workers=2", autoload=False) == [
+        "-o swarm.workers has no effect: plugin 'swarm' is not in the stack"
+    ]
+
+
 def test_an_executor_in_python_counts_more_than_that_of_the_command_line(site):
     """And it is said that it does."""
     site.plugin("swarm", EXECUTOR, group="executors")

@@ -48,8 +48,8 @@ def main(spec: Mapping[str, Any]) -> None:
 
     log = Log(spec)
     status = 0
-    profile, options = spec["overrides"]
-    take_over((profile, tuple(options)))
+    profile, options, executor = spec["overrides"]
+    take_over((profile, tuple(options), executor))
     try:
         {"stack": _stack, "plugins": _plugins, "effects": _effects}[spec["mode"]](spec, log)
         log.write(done=True)

@@ -22,7 +22,7 @@ from crystallize_core.testing.plugins.subject import Subject
 def main(text: str) -> None:
     """Run what is asked for, and write what comes of each check as soon as it is known."""
     request = Request(**json.loads(text))
-    take_over((request.profile, tuple(request.options)))
+    take_over((request.profile, tuple(request.options), None))
     subject = Subject(_maker(request), entry_point=request.name)
     broken = None
     for at, wanted in enumerate(CHECKS[name] for name in request.checks):

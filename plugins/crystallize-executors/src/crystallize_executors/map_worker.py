@@ -21,7 +21,7 @@ from crystallize_executors.map_threads import call_plain
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Said = tuple[str | None, tuple[str, ...]]
+    Said = tuple[str | None, tuple[str, ...], str | None]
 
 __all__ = ["Call", "Ticket", "function_bytes", "item_bytes", "read_error"]
 
@@ -105,7 +105,7 @@ class _Recipe:
 
     def __init__(self, files: dict[str, tuple[str, bytes]], body: bytes) -> None:
         said = overrides()
-        self._call = files, body, (said.profile, said.options)
+        self._call = files, body, (said.profile, said.options, said.executor)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Call, self._call
