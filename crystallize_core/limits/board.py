@@ -70,19 +70,15 @@ class Board:
     def __reduce__(self) -> tuple[Any, ...]:
         """For the process that is being started, and no other."""
         if sys.platform == "win32":
-            return _Copy, (None, self._name)
+            return _copied, (None, self._name)
         from multiprocessing.reduction import DupFd  # noqa: PLC0415 - only a run with processes needs it
 
-        return _Copy, (DupFd(self._file), self._name)
+        return _copied, (DupFd(self._file), self._name)
 
     @staticmethod
     def opened(descriptor: int) -> Board:
         """That with this descriptor, which is closed; on Unix, for a process that was started with it."""
-        board: Board = object.__new__(_Copy)
-        board._file, board._name = -1, ""
-        board._memory = _mapped(descriptor, "")
-        os.close(descriptor)
-        return board
+        return _Copy(descriptor, "")
 
     def fileno(self) -> int:
         """The descriptor of the memory, until the other process has it."""
@@ -129,12 +125,16 @@ class Board:
 class _Copy(Board):
     """The board in the process that was started."""
 
-    def __init__(self, handle: Any, name: str) -> None:
+    def __init__(self, descriptor: int, name: str) -> None:
         self._file, self._name = -1, name
-        descriptor = -1 if handle is None else handle.detach()
         self._memory = _mapped(descriptor, name)
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def _copied(handle: Any, name: str) -> Board:
+    """That of a process of multiprocessing, which gets a handle of the descriptor; None on Windows."""
+    return _Copy(-1 if handle is None else handle.detach(), name)
 
 
 def _memory_file() -> int:

@@ -86,11 +86,10 @@ class Crew:
         # Ray would repeat by itself what kills workers, and count nothing.
         options: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0, "max_concurrency": 1}
         options |= demands.actor_options(nodes_of(ray))
+        self._asking: dict[str, Any] = {"num_cpus": 0, "max_retries": 0}
         if runtime_env is not None:
-            options["runtime_env"] = dict(runtime_env)
+            options["runtime_env"] = self._asking["runtime_env"] = dict(runtime_env)
         self._runner = ray.remote(Runner).options(**options)
-        asking = {name: options[name] for name in ("runtime_env",) if name in options}
-        self._asking = {"num_cpus": 0, "max_retries": 0, **asking}
         self._paths = [os.path.abspath(path) for path in sys.path]  # noqa: PTH100 - "" is the current folder
         self._folder = os.getcwd() if enter_folder else None  # noqa: PTH109 - text, as it is sent
 

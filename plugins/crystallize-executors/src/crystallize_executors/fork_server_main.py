@@ -16,10 +16,11 @@ import selectors
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 from multiprocessing import forkserver, resource_tracker, spawn
 from typing import Final, NoReturn
 
-__all__ = ["READY", "main", "taken_over"]
+__all__ = ["READY", "close_all", "main", "taken_over"]
 
 PRELOADED: Final = (
     "cloudpickle",
@@ -115,7 +116,7 @@ class _Server:
         process = -errno.EMFILE if flags & socket.MSG_CTRUNC else _fork()
         if process < 0:
             _tell(report, process)
-            _close([report, *given])
+            close_all([report, *given])
             return None
         if process == 0:
             os.close(report)
@@ -124,7 +125,7 @@ class _Server:
             return data, tracker, others
         self._reports[process] = report
         _tell(report, process)
-        _close(given)
+        close_all(given)
         return None
 
     def _become_a_worker(self) -> None:
@@ -132,7 +133,7 @@ class _Server:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._selector.close()
-        _close([self._wake_reader, self._wake_writer, *self._reports.values()])
+        close_all([self._wake_reader, self._wake_writer, *self._reports.values()])
 
 
 def _fork() -> int:
@@ -148,7 +149,8 @@ def _tell(report: int, number: int) -> None:
         forkserver.write_signed(report, number)
 
 
-def _close(descriptors: list[int]) -> None:
+def close_all(descriptors: Iterable[int]) -> None:
+    """Close them."""
     for descriptor in descriptors:
         os.close(descriptor)
 

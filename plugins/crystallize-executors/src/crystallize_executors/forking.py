@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from crystallize_executors.fork_server import server, started_in, sys_path
-from crystallize_executors.fork_server_main import taken_over
+from crystallize_executors.fork_server_main import close_all, taken_over
 
 __all__ = ["ForkedProcess"]
 
@@ -59,7 +59,7 @@ class _Popen(popen_forkserver.Popen):
         copy = server.copy(self._fds)
         self.pid, self.sentinel = copy.process, copy.report
         kept = os.dup(copy.description)  # as long as it is open, the copy sees that this process is alive
-        self.finalizer = util.Finalize(self, _close, (kept, self.sentinel))
+        self.finalizer = util.Finalize(self, close_all, ([kept, self.sentinel],))
         with os.fdopen(copy.description, "wb") as file:
             file.write(buffer.getbuffer())
 
@@ -72,11 +72,6 @@ class _Popen(popen_forkserver.Popen):
                     os.kill(self.pid, signal.SIGKILL)
                 self.returncode = -signal.SIGKILL
         return self.returncode
-
-
-def _close(*descriptors: int) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
 
 
 def _preparation(name: str) -> dict[str, Any]:
