@@ -74,6 +74,13 @@ class _Appointment:
         self.moment, self.action = moment, action
 
 
+class _Move:
+    """A way from one moment to another that somebody is on."""
+
+    def __init__(self, until: float) -> None:
+        self.until, self.thread = until, threading.get_ident()
+
+
 class FakeClock:
     """A clock for tests: waiting takes no time, is written down, and is what makes the time pass.
 
@@ -92,6 +99,7 @@ class FakeClock:
         self._now = now
         self._lock = threading.Lock()
         self._appointments: list[_Appointment] = []
+        self._moves: list[_Move] = []
 
     @property
     def now(self) -> float:
@@ -141,10 +149,10 @@ class FakeClock:
         import asyncio  # noqa: PLC0415 - only async steps need it
 
         self.slept.append(seconds)
-        until = self._checked(lambda: self._now + seconds)
-        while due := self._next_due(until):
-            _call_all(due)
-            await asyncio.sleep(0)  # what was called may be about to end this very task
+        with self._moving(lambda: self._now + seconds) as move:
+            while due := self._next_due(move):
+                _call_all(due)
+                await asyncio.sleep(0)  # what was called may be about to end this very task
         await asyncio.sleep(0)
 
     def call_at(self, moment: float, action: Callable[[], None]) -> Callable[[], None]:
@@ -163,28 +171,44 @@ class FakeClock:
 
     def _move(self, target: Callable[[], float]) -> None:
         """Go to a moment, from one appointment to the next; where an action raises, the time stops there."""
-        until = self._checked(target)
-        while due := self._next_due(until):
-            _call_all(due)
+        with self._moving(target) as move:
+            while due := self._next_due(move):
+                _call_all(due)
 
-    def _checked(self, target: Callable[[], float]) -> float:
+    @contextlib.contextmanager
+    def _moving(self, target: Callable[[], float]) -> Iterator[_Move]:
         with self._lock:
-            until = target()
-            if math.isfinite(until) and until >= self._now:
-                return until
-            message = f"the time of a clock can only be moved forwards; it is {self._now:g}, and was moved to {until:g}"
-            raise ValueError(message)
+            move = _Move(self._checked(target()))
+            self._moves.append(move)
+        try:
+            yield move
+        finally:
+            with self._lock:
+                self._moves.remove(move)
 
-    def _next_due(self, until: float) -> list[_Appointment]:
+    def _checked(self, until: float) -> float:
+        if math.isfinite(until) and until >= self._now:
+            return until
+        message = f"the time of a clock can only be moved forwards; it is {self._now:g}, and was moved to {until:g}"
+        raise ValueError(message)
+
+    def _next_due(self, move: _Move) -> list[_Appointment]:
         """Move to the next moment that somebody waits for, or to the end; returns whom to call then."""
         with self._lock:
-            moments = [appointment.moment for appointment in self._appointments if appointment.moment <= until]
-            # Another thread may have moved the time further meanwhile, and it never goes back.
-            self._now = max(self._now, min(moments, default=until))
+            moments = [appointment.moment for appointment in self._appointments if appointment.moment <= move.until]
+            # What this thread called may have moved the time further meanwhile, and it never goes back.
+            self._arrive(max(self._now, min(moments, default=move.until)), move.thread)
             due = [appointment for appointment in self._appointments if moments and appointment.moment <= self._now]
             for appointment in due:
                 self._appointments.remove(appointment)
         return due
+
+    def _arrive(self, moment: float, thread: int) -> None:
+        """Set the time, and put off what other threads are on their way to: the waits of threads add up."""
+        passed, self._now = moment - self._now, moment
+        for other in self._moves:
+            if other.thread != thread:
+                other.until += passed
 
 
 def _call_all(due: list[_Appointment]) -> None:
