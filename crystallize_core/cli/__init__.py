@@ -19,6 +19,7 @@ from crystallize_core.cli.lock import lock
 from crystallize_core.cli.plugins import plugins
 from crystallize_core.cli.run import run
 from crystallize_core.errors import CrystallizeError
+from crystallize_core.stack.here import current_folder
 
 __all__ = ["main"]
 
@@ -44,6 +45,7 @@ class _Main(ExtensibleGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            current_folder()  # whatever is read or written next starts from there
             return super().invoke(ctx)
         except CrystallizeError as error:
             from crystallize_core.cli.messages import message_of  # noqa: PLC0415 - only where something failed

@@ -14,6 +14,7 @@ from crystallize_core.experiment import Experiment
 from crystallize_core.pipeline import Pipeline
 from crystallize_core.pipeline import pipeline as make_pipeline
 from crystallize_core.stack.files import load_file
+from crystallize_core.stack.here import current_folder
 
 __all__ = ["find_target"]
 
@@ -68,7 +69,7 @@ def _load_file(place: str) -> ModuleType:
 
 
 def _load_module(place: str) -> ModuleType:
-    here = str(Path.cwd())
+    here = str(current_folder())
     if here not in sys.path:
         sys.path.append(here)  # as for a file: behind everything installed
     try:

@@ -19,13 +19,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from crystallize_core import watchdog
 from crystallize_core.limits.board import Board
 from crystallize_core.limits.reporter import LimitReporter
-from crystallize_core.processes import interrupts_blocked, this_process
+from crystallize_core.processes import interrupts_blocked, sys_path, this_process
 
 if TYPE_CHECKING:
     from crystallize_core.watchdog import Announcement
@@ -74,9 +73,9 @@ class Guard:
         with self._lock, interrupts_blocked():
             if self._process is not None:
                 return
-            path = [str(Path.cwd()) if entry == "" else entry for entry in sys.path]
             board = self._board.fileno()
-            program = PROGRAM.format(path=path, board=board, process=os.getpid(), tell=self.tell)
+            # It starts in the folder that this process is in now, so that "" and what is relative mean the same there.
+            program = PROGRAM.format(path=sys_path(), board=board, process=os.getpid(), tell=self.tell)
             self._process = subprocess.Popen(  # noqa: S603 - our own program
                 [sys.executable, "-c", program],
                 stdin=subprocess.PIPE,  # nothing comes over it; that it is closed says that this process has ended

@@ -10,6 +10,7 @@ from typing import Any, Final
 import attrs
 
 from crystallize_core.errors import ConfigurationError, did_you_mean
+from crystallize_core.stack.here import current_folder
 from crystallize_core.stack.origins import Key, Kind, Origin, Trace
 from crystallize_core.stack.overrides import overrides
 
@@ -85,7 +86,7 @@ def look_for_config(start: Path | None = None, *, profile: str | None = None) ->
 
     """
     chosen = _chosen_profile(profile)
-    here = (start or Path.cwd()).resolve()
+    here = (start or current_folder()).resolve()
     for folder in (here, *here.parents):
         own = folder / "crystallize.toml"
         if own.is_file():

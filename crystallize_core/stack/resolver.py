@@ -20,6 +20,7 @@ from crystallize_core.stack.contract import warn_of_deprecated
 from crystallize_core.stack.discovery import Installed
 from crystallize_core.stack.files import load_file
 from crystallize_core.stack.foreign import watched
+from crystallize_core.stack.here import current_folder
 from crystallize_core.stack.instances import Listed, is_path, listed
 from crystallize_core.stack.layers import effective, owners
 from crystallize_core.stack.making import Order, check_executor, plugins_in
@@ -102,7 +103,7 @@ class Resolver:
         problems: list[str] = []
         is_open = autoload and environment.autoload
         if not is_open:
-            config = StackConfig(plugins=(), folder=Path.cwd())
+            config = StackConfig(plugins=(), folder=current_folder())
             environment = Environment(environment.disable, strict=environment.strict, allow=environment.allow)
         elif config is None:
             config, problems = look_for_config()

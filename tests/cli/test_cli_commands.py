@@ -50,6 +50,23 @@ def commands(install):
     install("cli-extra", {"crystallize.commands": found | {"gone": "cli_gone:x"}}, {"cli_extra": COMMAND})
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder that somebody is in stays there")
+@pytest.mark.parametrize(
+    "command", [["run", "x.py"], ["plugins", "list"], ["config", "show"], ["cache", "stats"], ["lock"]]
+)
+def test_a_folder_that_is_gone_is_one_message(crystallize, tmp_path, monkeypatch, command):
+    """Whichever command it is; help and the version are told all the same."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    done = crystallize(*command)
+    message = (
+        "the current folder has been removed, so that nothing can be found or kept from there; change to another one"
+    )
+    assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"error: {message}\n")
+    assert [crystallize(flag).exit_code for flag in ("--help", "--version")] == [0, 0]
+
+
 def test_help_lists_our_commands(crystallize):
     """With a line for each."""
     done = crystallize("--help")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from crystallize_core import ConfigurationError
 from crystallize_core.stack.config import StackConfig, find_config, from_environment, parse_config
+from crystallize_core.stack.resolve import resolve
 
 
 def refused(call, *arguments, **more):
@@ -205,6 +208,20 @@ def test_a_profile_without_a_configuration_is_refused(project):
     assert refused(find_config, profile="ci") == (
         f"profile 'ci' was asked for, but no configuration was found from {project.folder} upwards"
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder that somebody is in stays there")
+def test_a_folder_that_is_gone_has_no_configuration_and_is_no_place_for_a_run(tmp_path, monkeypatch):
+    """Also where none would be looked for; one message instead of an error of the system."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    message = (
+        "the current folder has been removed, so that nothing can be found or kept from there; change to another one"
+    )
+    assert refused(find_config) == message
+    assert refused(resolve) == message
+    assert refused(resolve, autoload=False) == message
 
 
 def test_a_table_can_be_read_from_anywhere(tmp_path):

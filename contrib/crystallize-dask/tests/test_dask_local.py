@@ -173,8 +173,9 @@ def test_workers_that_cannot_start_are_an_error(monkeypatch, capfd):
 
 
 def test_nothing_is_left_in_the_temporary_folder(monkeypatch, tmp_path):
-    """What workers put aside goes with them, and `sys.path` is what it was."""
-    path = list(sys.path)
+    """What workers put aside goes with them, and `sys.path` is what it was, also what is no text among it."""
+    path = [*sys.path, tmp_path / "passed_over"]
+    monkeypatch.setattr(sys, "path", list(path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     result = Experiment(lambda ctx: 1, [pipeline_step()(lambda data, ctx: data)], [DaskExecution(max_workers=1)]).run()
     assert result.errors == {}

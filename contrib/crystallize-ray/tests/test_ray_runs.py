@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 
 import pytest
 
@@ -71,12 +72,13 @@ def test_a_worker_that_cannot_import_the_steps_is_refused_with_the_reason(tmp_pa
 
 
 def test_workers_find_the_modules_and_the_folder_of_the_coordinator(tmp_path, monkeypatch):
-    """What was put on `sys.path` after Ray had started, and files by their relative path."""
+    """What was put on `sys.path` after Ray had started, what is no text among it, and files by their relative path."""
     (tmp_path / "modules").mkdir()
     (tmp_path / "number.txt").write_text("42")
     source = "def step(data, ctx):\n    return data, {'a': int(open('number.txt').read())}\n"
     (tmp_path / "modules" / "of_mine.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    monkeypatch.setattr(sys, "path", [*sys.path, tmp_path / "passed_over"])
     import of_mine
 
     assert run(of_mine.step, replicates=2).metrics.baseline.metrics == {"a": [42, 42]}

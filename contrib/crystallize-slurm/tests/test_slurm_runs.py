@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 import threading
 from pathlib import Path
 
@@ -34,6 +35,18 @@ def test_an_experiment_that_cannot_be_sent_is_refused_before_anything_is_submitt
         experiment(locked, local()).run()
     assert "step 'locked': TypeError: cannot pickle '_thread.lock' object" in str(caught.value)
     assert list(Path().iterdir()) == []
+
+
+def test_jobs_find_the_modules_of_the_coordinator(tmp_path, monkeypatch):
+    """What was put on `sys.path`; what is no text among it is passed over, as in an import."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "of_slurm.py").write_text("def step(data, ctx):\n    return data, {'a': data}\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    monkeypatch.setattr(sys, "path", [*sys.path, tmp_path / "passed_over"])
+    import of_slurm
+
+    result = experiment(pipeline_step()(of_slurm.step), local(max_workers=1), replicates=2).run()
+    assert (result.errors, result.metrics.baseline.metrics) == ({}, {"a": [0, 1]})
 
 
 def test_large_results_arrive():

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import attrs
 
+from crystallize_core.processes import sys_path
 from crystallize_core.stack.overrides import overrides
 
 __all__ = ["Answer", "ask"]
@@ -84,7 +85,7 @@ def ask(spec: Mapping[str, Any], timeout: float, *, in_place: bool = False) -> A
             "timeout": timeout,
             "project": str(Path.cwd()),
             "overrides": attrs.astuple(overrides()),
-            "path": [os.path.abspath(entry) for entry in sys.path],  # noqa: PTH100 - '' is the current folder
+            "path": [os.path.abspath(entry) for entry in sys_path()],  # noqa: PTH100 - '' is the current folder
             "folders": {_FOLDERS[name]: str(folder) for name, folder in folders.items()},
         }
         environment = dict(os.environ) if in_place else _environment(folders)

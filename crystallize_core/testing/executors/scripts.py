@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from crystallize_core.processes import sys_path
+
 __all__ = ["environment", "start_script", "written"]
 
 HEAD = """
@@ -49,7 +51,7 @@ def written(kit: type, folder: Path, body: str, workers: int) -> Path:
 
 def environment(**more: str) -> dict[str, str]:
     """The variables of a process that imports what this one can import."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **more}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys_path())), **more}
 
 
 def start_script(script: Path, **more: str) -> subprocess.Popen[str]:

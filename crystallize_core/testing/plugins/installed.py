@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 
 from crystallize_core.errors import PluginError, did_you_mean
+from crystallize_core.processes import sys_path
 from crystallize_core.stack.discovery import EXECUTORS, PLUGINS, installed
 from crystallize_core.stack.overrides import overrides
 from crystallize_core.testing.plugins.check import CHECKS, Report
@@ -105,7 +106,7 @@ def _wanted(only: Sequence[str]) -> list[str]:
 def _run(request: Request, timeout: float) -> str:
     """Run them; gives back how the process ended, for the check that it was in the middle of."""
     command = [sys.executable, "-m", "crystallize_core.testing.plugins", json.dumps(attrs.asdict(request))]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys_path()))}
     try:
         done = subprocess.run(  # noqa: S603 - our own module
             command,

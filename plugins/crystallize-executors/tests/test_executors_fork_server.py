@@ -141,6 +141,14 @@ def test_workers_have_the_folder_and_the_path_of_now(monkeypatch, tmp_path):
     assert server == server_of_after
 
 
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_what_is_no_text_on_the_path_is_passed_over(monkeypatch, tmp_path, start_method):
+    """As in an import; whoever puts a `Path` there notices nothing. Also by the server, if it is started then."""
+    monkeypatch.setenv("ANOTHER_SERVER", start_method)
+    monkeypatch.setattr(sys, "path", [*sys.path, tmp_path / "nowhere"])
+    assert seen(lambda: "runs", start_method=start_method) == ["runs"] * 2
+
+
 @contextlib.contextmanager
 def changed_umask():
     before = os.umask(0o027)

@@ -115,7 +115,7 @@ def _temporary_folder() -> Iterator[Path]:
         try:
             yield Path(folder)
         finally:
-            sys.path[:] = [entry for entry in sys.path if not entry.startswith(folder)]
+            sys.path[:] = [entry for entry in sys.path if not str(entry).startswith(folder)]
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from typing import Final, Self
 import attrs
 
 from crystallize_core.errors import WorkerError
-from crystallize_core.processes import interrupts_blocked
+from crystallize_core.processes import interrupts_blocked, sys_path
 
 __all__ = ["LocalWorkers", "cores", "worker_count"]
 
@@ -114,7 +114,7 @@ class LocalWorkers:
         wanted = {"address": self._address, "name": name, "threads": self._threads, "folder": str(folder)}
         # The flags of this interpreter, as multiprocessing hands them on: -O, -W, -X.
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001
-        path = [entry for entry in sys.path if not entry.startswith(str(self._folder))]
+        path = [entry for entry in sys_path() if not entry.startswith(str(self._folder))]
         command = [sys.executable, *flags, "-c", _PROGRAM, json.dumps({**wanted, "path": path})]
         environment = {**os.environ, WORKERS: str(max(1, cores() // self._count))}
         with interrupts_blocked():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,7 +12,7 @@ import attrs
 
 from crystallize_core.errors import WorkerError
 from crystallize_core.limits.board import Overdue
-from crystallize_core.processes import this_process
+from crystallize_core.processes import sys_path, this_process
 from crystallize_core.remote import Payload
 from crystallize_ray.demands import Demands
 from crystallize_ray.runner import Runner, words_left_by
@@ -90,7 +89,7 @@ class Crew:
         if runtime_env is not None:
             options["runtime_env"] = self._asking["runtime_env"] = dict(runtime_env)
         self._runner = ray.remote(Runner).options(**options)
-        self._paths = [os.path.abspath(path) for path in sys.path]  # noqa: PTH100 - "" is the current folder
+        self._paths = [os.path.abspath(path) for path in sys_path()]  # noqa: PTH100 - "" is the current folder
         self._folder = os.getcwd() if enter_folder else None  # noqa: PTH109 - text, as it is sent
 
     @property

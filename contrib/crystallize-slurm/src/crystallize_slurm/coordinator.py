@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ import attrs
 from crystallize_core.errors import WorkerError
 from crystallize_core.limits.board import Overdue
 from crystallize_core.limits.words import last_words
-from crystallize_core.processes import this_process
+from crystallize_core.processes import sys_path, this_process
 from crystallize_core.remote import Answer, lose_overdue, take
 from crystallize_slurm.jobs import ENDED, Job
 from crystallize_slurm.mailbox import STOP, Chunk, Pause, RunFolder, WorkerFolder
@@ -141,7 +140,7 @@ class Coordinator:
         if count <= 0:
             return
         settings = Settings(
-            tuple(entry or str(Path.cwd()) for entry in sys.path),
+            tuple(sys_path(str(Path.cwd()))),
             self._options.poll_seconds,
             60 * self._jobs.minutes,
             self._jobs.warning_seconds,

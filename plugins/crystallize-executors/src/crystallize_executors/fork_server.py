@@ -12,7 +12,6 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 import threading
 from multiprocessing import forkserver, process, resource_tracker
 from typing import Any, Final
@@ -20,10 +19,10 @@ from typing import Any, Final
 import attrs
 
 from crystallize_core.errors import WorkerError
-from crystallize_core.processes import interrupts_blocked
+from crystallize_core.processes import interrupts_blocked, sys_path
 from crystallize_executors.surroundings import surroundings
 
-__all__ = ["Copy", "server", "started_in", "sys_path"]
+__all__ = ["Copy", "server", "started_in"]
 
 GRACE: Final = 5.0
 """Seconds that the server gets to end at the end of the program."""
@@ -70,7 +69,7 @@ class _Running:
         """Start one; `now` is what it takes over."""
         ours, theirs = socket.socketpair()
         executable, flags = now["interpreter"]
-        program = PROGRAM.format(path=sys_path(), socket=theirs.fileno())
+        program = PROGRAM.format(path=sys_path(started_in()), socket=theirs.fileno())
         try:
             with interrupts_blocked():
                 child = subprocess.Popen(  # noqa: S603 - our own program
@@ -233,12 +232,6 @@ server: Final = _Server()
 os.register_at_fork(after_in_child=server.forget)
 
 
-def sys_path() -> list[str]:
-    """`sys.path` for other processes, with the folder that this one was started in where it says "here"."""
-    here = started_in()
-    return [here if entry == "" and here is not None else entry for entry in sys.path]
-
-
-def started_in() -> str | None:
-    """The folder that this process was started in."""
-    return process.ORIGINAL_DIR  # type: ignore[attr-defined,no-any-return]
+def started_in() -> str:
+    """The folder that this process was started in, as far as multiprocessing knows; else nothing."""
+    return process.ORIGINAL_DIR or ""  # type: ignore[attr-defined]

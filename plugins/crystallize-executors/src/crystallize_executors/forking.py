@@ -15,7 +15,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, ClassVar
 
-from crystallize_executors.fork_server import server, started_in, sys_path
+from crystallize_core.processes import sys_path
+from crystallize_executors.fork_server import server, started_in
 from crystallize_executors.fork_server_main import close_all, taken_over
 
 __all__ = ["ForkedProcess"]
@@ -79,8 +80,8 @@ def _preparation(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "authkey": multiprocessing.current_process().authkey,
-        "sys_path": sys_path(),
+        "sys_path": sys_path(started_in()),
         "sys_argv": sys.argv,
-        "orig_dir": started_in(),
+        "orig_dir": started_in() or None,
         "dir": str(Path.cwd()),
     }
