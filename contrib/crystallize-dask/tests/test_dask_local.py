@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -44,6 +45,25 @@ try:
 except RunInterrupted as interrupted:
     print("interrupted with", sorted(interrupted.result.metrics.baseline.metrics["value"]))
 """
+LATE = """
+import threading
+from distributed import Client
+from distributed.utils import LoopRunner
+
+ends = threading.Event()
+stop, sync = LoopRunner._real_stop, Client.sync
+
+def stop_and_say_so(self, timeout):
+    ends.set()
+    stop(self, timeout)
+
+def sync_late(self, *arguments, **more):
+    if threading.current_thread() is not threading.main_thread() and not self.asynchronous:
+        ends.wait()
+    return sync(self, *arguments, **more)
+
+LoopRunner._real_stop, Client.sync = stop_and_say_so, sync_late
+"""
 EXPERIMENT = """
 from crystallize_core import Experiment, pipeline_step
 
@@ -55,12 +75,13 @@ experiment = Experiment(lambda ctx: ctx["replicate"], [twice], replicates=6)
 """
 
 
-def started(tmp_path, wait):
-    """The script in a group of its own, read on until replicates hang; gives back their processes."""
+@contextlib.contextmanager
+def started(tmp_path, wait, before=""):
+    """The script in a group of its own, read on until replicates hang; gives the processes of those. Leaves nothing."""
     (tmp_path / "tmp").mkdir()
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT.format(wait=wait))
-    process = subprocess.Popen(
+    script.write_text(before + SCRIPT.format(wait=wait))
+    with subprocess.Popen(
         [sys.executable, str(script)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -68,8 +89,12 @@ def started(tmp_path, wait):
         cwd=tmp_path,
         env={**ALONE, "TMPDIR": str(tmp_path / "tmp")},
         start_new_session=True,
-    )
-    return process, {int(process.stdout.readline().split()[1]) for _ in range(2)}
+    ) as process:
+        try:
+            yield process, {int(process.stdout.readline().split()[1]) for _ in range(2)}
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def is_alive(pid):
@@ -91,21 +116,29 @@ def all_gone(processes, seconds=10.0):
 @pytest.mark.parametrize("wait", ["time.sleep(60)", "while True: pass"], ids=["sleep", "busy"])
 def test_ctrl_c_ends_the_run_and_keeps_what_was_finished(wait, tmp_path):
     """The signal reaches the whole group, as from a terminal; one message, no orphan, no file, no lost outcome."""
-    process, running = started(tmp_path, wait)
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert all_gone(running)
+    with started(tmp_path, wait) as (process, running):
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert all_gone(running)
     assert (out.splitlines()[-1], err, process.returncode) == ("interrupted with [0, 1, 2, 3]", "", 0)
     assert list((tmp_path / "tmp").glob("crystallize-dask-*")) == []
+
+
+def test_no_thread_waits_for_the_loop_of_dask_when_that_ends(tmp_path):
+    """Whoever asks it for something at the moment at which it ends is never answered, and would keep the program from ending."""
+    with started(tmp_path, "time.sleep(60)", before=LATE) as (process, _):
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (out.splitlines()[-1], err) == ("interrupted with [0, 1, 2, 3]", "")
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 def test_workers_end_with_their_coordinator(tmp_path):
     """A coordinator that is killed cannot tell its workers; they notice."""
-    process, running = started(tmp_path, "while True: pass")
-    process.kill()
-    process.communicate(timeout=30)
-    assert all_gone(running)
+    with started(tmp_path, "while True: pass") as (process, running):
+        process.kill()
+        process.communicate(timeout=30)
+        assert all_gone(running)
 
 
 def test_the_snippet_of_the_readme_runs_as_a_script(tmp_path):

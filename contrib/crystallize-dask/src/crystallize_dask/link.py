@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import pickle
 import queue
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Self
 
 import attrs
@@ -19,6 +19,8 @@ from crystallize_dask.seats import Chunk, Seat
 
 __all__ = ["Ended", "Fetched", "Finished", "IsOverdue", "Joined", "Link", "Started"]
 
+AT_ONCE: Final = 2
+"""How many answers are fetched at the same time; what waits stays with its worker."""
 GRACE: Final = 5.0
 """Seconds that workers get to tear down steps."""
 
@@ -104,8 +106,7 @@ class Link:
         self._sent = 0
         self._name = f"crystallize-{payload.token}"
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        # Fetching waits for a worker that may be gone; nobody else should.
-        self._fetchers = ThreadPoolExecutor(2, thread_name_prefix="crystallize-dask")
+        self._fetching = asyncio.Semaphore(AT_ONCE)
         # Kept by the scheduler and not by workers, which may die; each worker fetches it once.
         self._kept = Variable(self._name, client=client)
         self._kept.set(payload.body)
@@ -172,12 +173,14 @@ class Link:
     def _follow(self, mark: str, future: Any) -> None:
         if future.status == "finished":
             self._messages.put(Finished(mark))
-        with contextlib.suppress(RuntimeError):  # the run is over
-            self._fetchers.submit(self._fetch, mark, future)
+        # In the loop of the client, with which it ends. A thread that waits for it may do so for ever, if the loop ends at
+        # the moment at which it begins, and keep the program from ending.
+        self._client.loop.add_callback(self._fetch, mark, future)
 
-    def _fetch(self, mark: str, future: Any) -> None:
+    async def _fetch(self, mark: str, future: Any) -> None:
         try:
-            message = Fetched(mark, future.result())
+            async with self._fetching:
+                message = Fetched(mark, await self._client.gather(future, asynchronous=True))
         except BaseException as error:  # noqa: BLE001 - the coordinator decides
             message = Fetched(mark, None, error)
         self._messages.put(message)
@@ -213,4 +216,3 @@ class Link:
             self._kept.delete()
             self._client.unsubscribe_topic(self._name)
             self._client.unsubscribe_topic("all")
-        self._fetchers.shutdown(wait=False, cancel_futures=True)
