@@ -12,6 +12,7 @@ import importlib.util
 import os
 import sys
 import sysconfig
+import threading
 import types
 from enum import Enum
 from pathlib import Path
@@ -28,6 +29,10 @@ _OWN: Final = __name__.partition(".")[0]
 # Classes made by `type()` where there is no module, or by `make_dataclass`, claim to come from these.
 _FACTORIES: Final = frozenset({"builtins", "types"})
 _HEAP_TYPE: Final = 1 << 9  # made while Python runs, and not compiled into the interpreter
+
+
+_reading: Final = threading.Lock()
+"""The first to ask `sysconfig` fills its variables; whoever asks meanwhile may find some of them, or fail."""
 
 
 class Origin(Enum):
@@ -113,7 +118,8 @@ def _classified(file: str | None, module: str) -> tuple[Origin, str]:
 
 @functools.cache
 def _standard_folders() -> frozenset[str]:
-    folders = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), str(Path(os.__file__).parent)}
+    with _reading:
+        folders = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), str(Path(os.__file__).parent)}
     return frozenset(os.path.realpath(folder) for folder in folders)
 
 

@@ -58,8 +58,18 @@ def test_runs_that_read_different_parameters_and_end_at_one_moment_keep_all_entr
         gate()
         return context[f"key_{context['at']}"]
 
+    def ran_or_all_give_up(at: int) -> str:
+        try:
+            return ran(folder, reads, at)
+        except BaseException:
+            gate.barrier.abort()
+            raise
+
     with ThreadPoolExecutor(MANY) as threads:
-        cold = [*threads.map(lambda at: ran(folder, reads, at), range(MANY))]
+        runs = [threads.submit(ran_or_all_give_up, at) for at in range(MANY)]
+    errors = [error for error in (run.exception() for run in runs) if error is not None]
+    assert [repr(error) for error in errors if "BrokenBarrierError" not in str(error)] == []
+    cold = [run.result() for run in runs]
     assert cold == ["ok"] * MANY
     gate.is_open = True
     warm = [ran(folder, reads, at) for at in range(MANY)]
