@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import sys
 import typing
 from typing import TYPE_CHECKING, Any, Final
 
 from crystallize_core.annotations.protocols import has_members, is_protocol
+from crystallize_core.loaded import loaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ def _same_name(one: type, other: type) -> bool:
 
 
 def _is_numpy_number(kind: type, expected: type) -> bool:
-    numpy = sys.modules.get("numpy")
+    numpy = loaded("numpy")
     if numpy is None:  # then there is no such class
         return False
     return issubclass(kind, numpy.bool_ if expected is bool else (numpy.number, numpy.bool_))

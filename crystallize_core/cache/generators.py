@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import pickle
 import random
-import sys
 from typing import Any, Final, Self
 
 import attrs
+
+from crystallize_core.loaded import loaded
 
 __all__ = ["Generators"]
 
@@ -44,5 +45,5 @@ class Generators:
 
 
 def _numpy_state() -> Any:
-    numpy: Any = sys.modules.get("numpy.random")
+    numpy: Any = loaded("numpy.random")
     return None if numpy is None else numpy.get_state(legacy=False)

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from crystallize_core.loaded import loaded
+
 __all__ = ["Audit", "differences", "snapshot"]
 
 _CORE: Final = "crystallize_core"
@@ -49,7 +51,7 @@ def _files(folders: Mapping[str, str]) -> dict[str, None]:
 
 def _random_states() -> dict[str, Any]:
     found: dict[str, Any] = {"random": random.getstate()}
-    module = sys.modules.get("numpy.random")
+    module = loaded("numpy.random")
     if module is not None:
         kind, key, *rest = module.get_state()
         found["numpy.random"] = (kind, key.tobytes(), *rest)

@@ -20,6 +20,8 @@ from typing import Any, Final
 
 import attrs
 
+from crystallize_core.loaded import loaded
+
 __all__ = ["GlobalState", "default_seed_function", "drew_unseeded", "is_unwatched"]
 
 _NUMPY_BITS: Final = 2**32
@@ -44,17 +46,15 @@ def default_seed_function(seed: int) -> None:
 
     """
     random.seed(seed)
-    modules = sys.modules
-    numpy: Any = modules.get("numpy")
-    if numpy is not None and hasattr(numpy, "random"):  # it has not while it is being imported by another thread
-        numpy.random.seed(seed % _NUMPY_BITS)
+    generator: Any = getattr(loaded("numpy"), "random", None)  # asking loads it
+    if generator is not None:
+        generator.seed(seed % _NUMPY_BITS)
     for name, path, size in _LIBRARIES:
-        if name in modules:
-            function: Any = modules[name]
-            for attribute in path:
-                function = getattr(function, attribute, None)
-            if function is not None:
-                function(seed % size)
+        function: Any = loaded(name)
+        for attribute in path:
+            function = getattr(function, attribute, None)
+        if function is not None:
+            function(seed % size)
 
 
 @attrs.frozen
@@ -67,7 +67,7 @@ class GlobalState:
     @classmethod
     def now(cls) -> GlobalState:
         """The states as they are."""
-        generator: Any = sys.modules.get("numpy.random")
+        generator: Any = loaded("numpy.random")
         return cls(random.getstate(), None if generator is None else generator.get_state(legacy=False))
 
     def restore(self) -> None:
@@ -89,7 +89,7 @@ class GlobalState:
 
 def drew_unseeded() -> bool:
     """Whether something drew from numpy's generator, given that nobody seeded it since it was loaded."""
-    generator: Any = sys.modules.get("numpy.random")
+    generator: Any = loaded("numpy.random")
     if generator is None:
         return False
     state = generator.get_state(legacy=False)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import importlib.util
 import secrets
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
@@ -16,6 +15,7 @@ import attrs
 
 from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY, SEED_USED_KEY, Event
 from crystallize_core.errors import ConfigurationError
+from crystallize_core.loaded import loaded
 from crystallize_core.outcome import Note
 from crystallize_core.plugin import BasePlugin
 from crystallize_seeding._derivation import Path, path_of
@@ -251,7 +251,7 @@ _MET: Final = (
 
 def _here() -> tuple[int, object]:
     """The thread and, on an event loop, the task: what runs one after the other has the same."""
-    asyncio: Any = sys.modules.get("asyncio")  # where nobody has loaded it, there is no loop
+    asyncio: Any = loaded("asyncio")  # where nobody has loaded it, there is no loop
     try:
         task = None if asyncio is None else asyncio.current_task()
     except RuntimeError:
