@@ -49,7 +49,7 @@ def _members(protocol: type) -> dict[str, bool]:
             continue
         for name in _annotated(base):
             found.setdefault(name, False)
-        for name, value in vars(base).items():
+        for name, value in list(vars(base).items()):  # a class gets `__annotations__` when somebody first asks for them
             if value is not None and name not in _IN_EVERY_CLASS and not name.startswith("_abc_"):
                 found.setdefault(name, callable(value))
     return found
