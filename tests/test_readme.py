@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import linecache
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,30 @@ def test_the_first_experiment_of_the_readme_prints_what_it_says(tmp_path, monkey
     assert "seed: 7" in printed
     assert re.search(r"^stack: .*seeding \d", printed, re.MULTILINE)
     assert re.search(r"^digest: [0-9a-f]{64}$", printed, re.MULTILINE)
+
+
+@pytest.mark.ecosystem
+def test_the_first_experiment_of_the_readme_runs_by_the_command_below_it(tmp_path):
+    """As it stands there, in processes; with the digest that it has without them."""
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    command = re.search(r"^crystallize (run experiment\.py --executor process --json)$", readme, re.MULTILINE)[
+        1
+    ].split()
+    (tmp_path / "experiment.py").write_text(_blocks(CHECKOUT / "README.md")[0], encoding="utf-8")
+    found = []
+    for arguments in (command, ["run", "experiment.py", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "crystallize_core", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        result = json.loads(done.stdout)
+        found.append(
+            (result["digest"], result["run"]["executor"], result["hypotheses"][0]["results"]["shifted"]["wins"])
+        )
+    assert found == [(found[0][0], "process", 20), (found[0][0], None, 20)]
 
 
 @pytest.mark.ecosystem
