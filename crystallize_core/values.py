@@ -21,7 +21,7 @@ import attrs
 
 from crystallize_core.errors import FingerprintError, safe_str
 from crystallize_core.fingerprint import content_digest
-from crystallize_core.loaded import loaded
+from crystallize_core.imported import imported
 
 __all__ = ["Opaque", "decode", "encode", "value_digest"]
 
@@ -108,7 +108,7 @@ def _encode(value: Any) -> Any:
 
 def _as_number(value: Any) -> Any:
     """The plain number that a scalar of numpy is; None for everything else."""
-    numpy = loaded("numpy")
+    numpy = imported("numpy")
     if numpy is None or not isinstance(value, numpy.generic):
         return None
     number = value.item()
@@ -123,7 +123,7 @@ def _has_form(value: Any) -> bool:
             return content_digest(kind.fromisoformat(value.isoformat())) == content_digest(value)
         except (FingerprintError, ValueError):
             return False
-    numpy = loaded("numpy")
+    numpy = imported("numpy")
     if numpy is not None and kind is numpy.ndarray:
         return value.dtype.kind in "biufc"
     return kind in (bytes, complex, Decimal, Fraction, dt.date, dt.timedelta)

@@ -17,7 +17,7 @@ import typing
 from typing import TYPE_CHECKING, Any, Final
 
 from crystallize_core.annotations.protocols import has_members, is_protocol
-from crystallize_core.loaded import loaded
+from crystallize_core.imported import imported
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ def _same_name(one: type, other: type) -> bool:
 
 
 def _is_numpy_number(kind: type, expected: type) -> bool:
-    numpy = loaded("numpy")
+    numpy = imported("numpy")
     if numpy is None:  # then there is no such class
         return False
     return issubclass(kind, numpy.bool_ if expected is bool else (numpy.number, numpy.bool_))

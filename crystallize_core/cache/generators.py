@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 import attrs
 
-from crystallize_core.loaded import loaded
+from crystallize_core.imported import imported
 
 __all__ = ["Generators"]
 
@@ -45,5 +45,5 @@ class Generators:
 
 
 def _numpy_state() -> Any:
-    numpy: Any = loaded("numpy.random")
+    numpy: Any = imported("numpy.random")
     return None if numpy is None else numpy.get_state(legacy=False)

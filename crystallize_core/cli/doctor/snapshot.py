@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from crystallize_core.loaded import loaded
+from crystallize_core.imported import imported
 
 __all__ = ["Audit", "differences", "snapshot"]
 
@@ -51,7 +51,7 @@ def _files(folders: Mapping[str, str]) -> dict[str, None]:
 
 def _random_states() -> dict[str, Any]:
     found: dict[str, Any] = {"random": random.getstate()}
-    module = loaded("numpy.random")
+    module = imported("numpy.random")
     if module is not None:
         kind, key, *rest = module.get_state()
         found["numpy.random"] = (kind, key.tobytes(), *rest)

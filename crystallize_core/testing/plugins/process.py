@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from crystallize_core.loaded import loaded
+from crystallize_core.imported import imported
 
 __all__ = ["PARTS", "Snapshot", "changes", "snapshot"]
 
@@ -26,7 +26,7 @@ Snapshot = Mapping[str, Any]
 
 def _random() -> dict[str, Any]:
     """Digests of the generators; none for that of numpy where nothing has loaded it."""
-    numpy: Any = loaded("numpy.random")
+    numpy: Any = imported("numpy.random")
     states = {"random": random.getstate()} | ({} if numpy is None else {"numpy.random": numpy.get_state()})
     return {name: hashlib.blake2b(pickle.dumps(state), digest_size=4).hexdigest() for name, state in states.items()}
 

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from crystallize_core.loaded import loaded
+from crystallize_core.imported import imported
 from crystallize_executors.budget import enter_thread
 from crystallize_executors.waiting import take
 
@@ -42,7 +42,7 @@ def call_plain(func: Callable[[Any], Any], item: Any) -> Any:
 
 def must_leave_thread() -> bool:
     """Whether an event loop runs in this thread, where a function that runs a loop of its own would fail."""
-    asyncio = loaded("asyncio")
+    asyncio = imported("asyncio")
     if asyncio is None:  # then there is no loop, and importing it takes a while
         return False
     try:

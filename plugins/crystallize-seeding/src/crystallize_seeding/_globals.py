@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import attrs
 
-from crystallize_core.loaded import loaded
+from crystallize_core.imported import imported
 
 __all__ = ["GlobalState", "default_seed_function", "drew_unseeded", "is_unwatched"]
 
@@ -46,11 +46,11 @@ def default_seed_function(seed: int) -> None:
 
     """
     random.seed(seed)
-    generator: Any = getattr(loaded("numpy"), "random", None)  # asking loads it
+    generator: Any = getattr(imported("numpy"), "random", None)  # asking loads it
     if generator is not None:
         generator.seed(seed % _NUMPY_BITS)
     for name, path, size in _LIBRARIES:
-        function: Any = loaded(name)
+        function: Any = imported(name)
         for attribute in path:
             function = getattr(function, attribute, None)
         if function is not None:
@@ -67,7 +67,7 @@ class GlobalState:
     @classmethod
     def now(cls) -> GlobalState:
         """The states as they are."""
-        generator: Any = loaded("numpy.random")
+        generator: Any = imported("numpy.random")
         return cls(random.getstate(), None if generator is None else generator.get_state(legacy=False))
 
     def restore(self) -> None:
@@ -89,7 +89,7 @@ class GlobalState:
 
 def drew_unseeded() -> bool:
     """Whether something drew from numpy's generator, given that nobody seeded it since it was loaded."""
-    generator: Any = loaded("numpy.random")
+    generator: Any = imported("numpy.random")
     if generator is None:
         return False
     state = generator.get_state(legacy=False)

@@ -15,7 +15,7 @@ import attrs
 
 from crystallize_core.context import CONDITION_KEY, REPLICATE_KEY, SEED_USED_KEY, Event
 from crystallize_core.errors import ConfigurationError
-from crystallize_core.loaded import loaded
+from crystallize_core.imported import imported
 from crystallize_core.outcome import Note
 from crystallize_core.plugin import BasePlugin
 from crystallize_seeding._derivation import Path, path_of
@@ -251,7 +251,7 @@ _MET: Final = (
 
 def _here() -> tuple[int, object]:
     """The thread and, on an event loop, the task: what runs one after the other has the same."""
-    asyncio: Any = loaded("asyncio")  # where nobody has loaded it, there is no loop
+    asyncio: Any = imported("asyncio")  # where nobody has loaded it, there is no loop
     try:
         task = None if asyncio is None else asyncio.current_task()
     except RuntimeError:

@@ -6,13 +6,13 @@ import importlib
 import sys
 from typing import Any, Final
 
-__all__ = ["loaded"]
+__all__ = ["imported"]
 
 _complete: Final[set[str]] = set()
 """The modules that were found whole, so that it is not asked again."""
 
 
-def loaded(name: str) -> Any:
+def imported(name: str) -> Any:
     """The module of this name if something has imported it, else None.
 
     A module is in `sys.modules` from the moment at which its import begins, long before it has its names. Where another thread

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from crystallize_core.loaded import loaded
+from crystallize_core.imported import imported
 
 BEGINS = """
 import builtins
@@ -43,7 +43,7 @@ def looked_at_meanwhile(name):
         importing = threads.submit(importlib.import_module, name)
         builtins.import_begins.wait(60)
         assert name in sys.modules
-        asking = threads.submit(loaded, name)
+        asking = threads.submit(imported, name)
         with pytest.raises(TimeoutError):
             asking.result(0.1)  # that it is not there in a moment is how one sees that it waits
         builtins.import_goes_on.set()
@@ -53,14 +53,14 @@ def looked_at_meanwhile(name):
 def test_nothing_is_imported_to_be_looked_at(library):
     """What nobody uses is not there."""
     name = library("used_by_nobody", "")
-    assert (loaded(name), name in sys.modules) == (None, False)
+    assert (imported(name), name in sys.modules) == (None, False)
 
 
 def test_what_another_thread_is_importing_is_waited_for(library):
     """It has all its names then, also those that come last."""
     error, module = looked_at_meanwhile(library("imported_slowly", "last = 1"))
     assert (error, module.last, module) == (None, 1, sys.modules["imported_slowly"])
-    assert loaded("imported_slowly") is module
+    assert imported("imported_slowly") is module
 
 
 def test_what_another_thread_fails_to_import_is_not_there(library):
@@ -72,4 +72,4 @@ def test_what_another_thread_fails_to_import_is_not_there(library):
 def test_a_module_that_may_not_be_imported_is_not_there(monkeypatch):
     """As `sys.modules` says it: None."""
     monkeypatch.setitem(sys.modules, "forbidden", None)
-    assert loaded("forbidden") is None
+    assert imported("forbidden") is None
